@@ -7,7 +7,8 @@
  * second start installs nothing. The packages' own Bun then runs everything, whichever Bun or Node.js started this file.
  *
  * The child has a process group of its own, so that a Ctrl-C, which reaches every process of a terminal's group and which
- * npm also passes on, arrives at the broker exactly once: from here.
+ * npm also passes on, arrives at the broker exactly once: from here. The scripts say `exec`, because npm signals the
+ * shell, and a shell that stayed between would die of it and leave the broker behind.
  */
 
 import { spawn, spawnSync } from "node:child_process"
@@ -80,14 +81,22 @@ const machineBun = () => {
 const bunByNpm = () => {
   say(`fetching Bun ${bunVersion} with npm (once)`)
   mkdirSync(bootstrapDirectory, { recursive: true })
-  const options = ["--no-save", "--no-package-lock", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+  const options = [
+    "--no-save",
+    "--no-package-lock",
+    "--ignore-scripts",
+    "--no-audit",
+    "--no-fund",
+    "--loglevel=error"
+  ]
   const install = ["install", ...options, `--prefix=${bootstrapDirectory}`, `bun@${bunVersion}`]
   const npm = process.env.npm_execpath
   const { status, error } =
     npm !== undefined && /npm-cli\.c?js$/.test(npm)
       ? spawnSync(process.execPath, [npm, ...install], { stdio: ["ignore", 2, 2], cwd: bootstrapDirectory })
       : spawnSync("npm", install, { stdio: ["ignore", 2, 2], cwd: bootstrapDirectory, shell: windows })
-  if (status !== 0) fail(`npm could not install bun@${bunVersion}${error === undefined ? "" : `: ${error.message}`}`)
+  if (status !== 0)
+    fail(`npm could not install bun@${bunVersion}${error === undefined ? "" : `: ${error.message}`}`)
   return (
     packagedBun(join(bootstrapDirectory, "node_modules")) ??
     fail(`bun@${bunVersion} has no binary that runs on ${process.platform} ${process.arch}`)
