@@ -1,0 +1,108 @@
+/**
+ * Who is connecting: the port that turns what a CONNECT says into a tenant and a principal.
+ *
+ * Simple authentication is one step; the enhanced authentication of MQTT 5.0 section 4.12 is a chain of `Challenge`s, each
+ * with the function that takes the client's answer. Whatever fails, throws or takes longer than the handshake's deadline
+ * refuses the connection, and no session is touched before the last step has said `Accepted`.
+ */
+
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import type { ProtocolVersion, UserProperties } from "../protocol/Packet.ts"
+import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { DEFAULT_TENANT } from "../tenant/TenantDirectory.ts"
+import type { Peer } from "../transport/Transport.ts"
+
+/** What an authenticator may judge by. */
+export interface Credentials {
+  readonly peer: Peer
+  readonly protocolVersion: ProtocolVersion
+  /** As the client sent it; empty when it asks for an assigned one. */
+  readonly clientId: string
+  readonly username: string | undefined
+  readonly password: Uint8Array | undefined
+  readonly authenticationMethod: string | undefined
+  readonly authenticationData: Uint8Array | undefined
+  readonly userProperties: UserProperties
+}
+
+/** Who a client is, as long as its connection lasts. */
+export interface Identity {
+  readonly tenant: string
+  /** The name that owns the sessions it makes: a session is resumed by its own principal only. */
+  readonly principal: string
+  readonly clientId: string
+  readonly username: string | undefined
+  readonly peer: Peer
+}
+
+export interface Accepted {
+  readonly _tag: "Accepted"
+  readonly tenant: string
+  readonly principal: string
+  /** For CONNACK: Response Information, given to clients that request it. */
+  readonly responseInformation?: string
+  /** For CONNACK or the closing AUTH of an enhanced exchange. */
+  readonly authenticationData?: Uint8Array
+  readonly userProperties?: UserProperties
+}
+
+export interface Refused {
+  readonly _tag: "Refused"
+  /** A Connect Reason Code of 0x80 or more; v3 clients get the return code that comes closest. */
+  readonly reasonCode: ReasonCode
+  readonly reason: string
+}
+
+/** The server's side of an AUTH exchange: sends `authenticationData` and waits for the client's. */
+export interface Challenge {
+  readonly _tag: "Challenge"
+  readonly authenticationData: Uint8Array | undefined
+  readonly respond: (authenticationData: Uint8Array | undefined) => Effect.Effect<AuthenticationStep>
+}
+
+export type AuthenticationStep = Accepted | Refused | Challenge
+
+export class Authenticator extends Context.Tag("heddle/Authenticator")<
+  Authenticator,
+  {
+    /** Judges a CONNECT. An Authentication Method that it does not know is `Refused` with 0x8C. */
+    readonly authenticate: (credentials: Credentials) => Effect.Effect<AuthenticationStep>
+    /** Judges an AUTH 0x19 on a live connection; the method is the one of its CONNECT. (5.0, section 4.12.1) */
+    readonly reauthenticate: (
+      identity: Identity,
+      method: string,
+      authenticationData: Uint8Array | undefined
+    ) => Effect.Effect<AuthenticationStep>
+  }
+>() {
+  /**
+   * Everybody is `anonymous` in the default tenant; what a client says of itself is not checked.
+   * `loopback` admits clients on this machine only, `always` admits all, `never` none.
+   */
+  static readonly layerAnonymous = (from: "loopback" | "always" | "never") =>
+    Layer.succeed(Authenticator, {
+      authenticate: (credentials) => {
+        if (credentials.authenticationMethod !== undefined) return Effect.succeed(unknownMethod)
+        const admitted = from === "always" || (from === "loopback" && credentials.peer.isLoopback)
+        return Effect.succeed(admitted ? anonymous : notAnonymously)
+      },
+      reauthenticate: () => Effect.succeed(unknownMethod)
+    })
+}
+
+const anonymous: Accepted = { _tag: "Accepted", tenant: DEFAULT_TENANT, principal: "anonymous" }
+
+const notAnonymously: Refused = {
+  _tag: "Refused",
+  reasonCode: ReasonCode.NotAuthorized,
+  reason: "anonymous clients are admitted from this machine only (authentication.anonymous)"
+}
+
+/** [MQTT-4.12.0-1] */
+export const unknownMethod: Refused = {
+  _tag: "Refused",
+  reasonCode: ReasonCode.BadAuthenticationMethod,
+  reason: "the authentication method is not supported"
+}

@@ -1,0 +1,57 @@
+/** What happens in a broker that somebody may want to know of: one union, a reason in everything that was refused or lost. */
+
+import type { TransportKind } from "../transport/Transport.ts"
+
+/** Why a message did not reach somebody. */
+export type DropReason =
+  | "queue-full"
+  | "slow-consumer"
+  | "mailbox-full"
+  | "expired"
+  | "too-large"
+  | "not-authorized"
+  | "no-members"
+  | "retained-quota"
+
+interface OfClient {
+  readonly tenant: string
+  readonly clientId: string
+}
+
+export type Event =
+  | ({
+      readonly _tag: "ClientConnected"
+      readonly transport: TransportKind
+      readonly address: string
+      readonly sessionPresent: boolean
+    } & OfClient)
+  | ({
+      readonly _tag: "ClientDisconnected"
+      readonly reasonCode: number
+      readonly reason: string
+    } & OfClient)
+  | {
+      readonly _tag: "ConnectRefused"
+      readonly transport: TransportKind
+      readonly address: string
+      readonly clientId: string
+      readonly reasonCode: number
+      readonly reason: string
+    }
+  | ({ readonly _tag: "SessionTakenOver" } & OfClient)
+  | ({ readonly _tag: "SessionEnded"; readonly reason: string } & OfClient)
+  | ({
+      readonly _tag: "SubscribeRefused"
+      readonly topicFilter: string
+      readonly reasonCode: number
+      readonly reason: string
+    } & OfClient)
+  | ({
+      readonly _tag: "PublishRefused"
+      readonly topic: string
+      readonly reasonCode: number
+      readonly reason: string
+    } & OfClient)
+  | ({ readonly _tag: "MessageDropped"; readonly topic: string; readonly reason: DropReason } & OfClient)
+  | ({ readonly _tag: "WillPublished"; readonly topic: string } & OfClient)
+  | { readonly _tag: "ActorDefect"; readonly actor: string; readonly tenant: string; readonly defect: unknown }

@@ -1,0 +1,124 @@
+/**
+ * A message on its way: made once by the session that received it, shared by everybody who gets a copy.
+ *
+ * It begins as a view of the chunk that its socket delivered, which is all that a message needs that leaves in the same
+ * turn. Whoever keeps it longer - a queue, the retained store, a window of unacknowledged messages - calls `keep`, which
+ * copies it out once, so that a kept message of 64 bytes does not hold a chunk of 64 kilobytes.
+ */
+
+import type { Publish, PublishContent, Qos, Topic, Will } from "../protocol/Packet.ts"
+import { type Frame, publishFrame } from "../protocol/PublishWriter.ts"
+import type { Publisher } from "./Subscriber.ts"
+
+export interface PublicationOrigin {
+  /** Who hears of the outcome, and whose own subscriptions No Local leaves out; undefined for the broker's own messages. */
+  readonly publisher: Publisher | undefined
+  /** 0 when nobody waits for an acknowledgement. */
+  readonly packetId: number
+  readonly receivedAtMs: number
+}
+
+export class Publication implements PublishContent {
+  readonly _tag = "Publication"
+  readonly topic: Topic
+  source: Uint8Array
+  payloadStart: number
+  payloadEnd: number
+  forwardedProperties: Uint8Array
+  readonly qos: Qos
+  /** RETAIN as the publisher set it. */
+  readonly retain: boolean
+  readonly publisher: Publisher | undefined
+  readonly packetId: number
+  /** Milliseconds since the epoch; 0 when it never expires. */
+  readonly expiresAtMs: number
+  /** How many targets it has; with more than one the encoded frame is worth keeping. Set by the router. */
+  targets = 0
+  private kept = false
+  private frames: [Frame | undefined, Frame | undefined, Frame | undefined, Frame | undefined] | undefined
+
+  constructor(content: PublishContent, header: PublicationHeader, origin: PublicationOrigin) {
+    this.topic = content.topic
+    this.source = content.source
+    this.payloadStart = content.payloadStart
+    this.payloadEnd = content.payloadEnd
+    this.forwardedProperties = content.forwardedProperties
+    this.qos = header.qos
+    this.retain = header.retain
+    this.publisher = origin.publisher
+    this.packetId = origin.packetId
+    this.expiresAtMs =
+      header.messageExpiryInterval < 0 ? 0 : origin.receivedAtMs + header.messageExpiryInterval * 1000
+  }
+
+  static fromPacket(packet: Publish, topic: Topic, origin: PublicationOrigin): Publication {
+    const content = packet.topic === topic ? packet : { ...packet, topic }
+    return new Publication(content, packet, origin)
+  }
+
+  static fromWill(will: Will, origin: PublicationOrigin): Publication {
+    const content: PublishContent = {
+      topic: { name: will.topic, bytes: Buffer.from(will.topic, "utf8") },
+      source: will.payload,
+      payloadStart: 0,
+      payloadEnd: will.payload.length,
+      forwardedProperties: will.forwardedProperties
+    }
+    return new Publication(content, will, origin)
+  }
+
+  get payloadBytes(): number {
+    return this.payloadEnd - this.payloadStart
+  }
+
+  /** What it weighs against limits of bytes: payload, properties and topic. */
+  get bytes(): number {
+    return this.payloadEnd - this.payloadStart + this.forwardedProperties.length + this.topic.bytes.length
+  }
+
+  /** A view of the payload, valid as long as the publication. */
+  get payload(): Uint8Array {
+    return this.source.subarray(this.payloadStart, this.payloadEnd)
+  }
+
+  isExpired(nowMs: number): boolean {
+    return this.expiresAtMs !== 0 && nowMs >= this.expiresAtMs
+  }
+
+  /** The Message Expiry Interval to forward, in seconds; -1 when there is none. [MQTT-3.3.2-6] */
+  remainingExpiry(nowMs: number): number {
+    return this.expiresAtMs === 0 ? -1 : Math.max(0, Math.ceil((this.expiresAtMs - nowMs) / 1000))
+  }
+
+  /** Makes it independent of the chunk it came in. Call before keeping it beyond the turn; calling again costs nothing. */
+  keep(): this {
+    if (this.kept) return this
+    this.kept = true
+    const payloadBytes = this.payloadBytes
+    // A chunk that hardly holds anything else may as well be kept as it is.
+    if (this.source.buffer.byteLength > payloadBytes * 2 + 512) {
+      this.source = Buffer.from(this.payload)
+      this.payloadStart = 0
+      this.payloadEnd = payloadBytes
+    }
+    const properties = this.forwardedProperties
+    if (properties.length > 0 && properties.buffer.byteLength > properties.length * 2 + 512) {
+      this.forwardedProperties = Buffer.from(properties)
+    }
+    return this
+  }
+
+  /** The encoded packet, shared by all receivers of that protocol version. */
+  frame(isVersion5: boolean, hasPacketId: boolean): Frame {
+    const frames = (this.frames ??= [undefined, undefined, undefined, undefined])
+    const index = (isVersion5 ? 2 : 0) + (hasPacketId ? 1 : 0)
+    return (frames[index] ??= publishFrame(isVersion5 ? 5 : 4, this, hasPacketId))
+  }
+}
+
+export interface PublicationHeader {
+  readonly qos: Qos
+  readonly retain: boolean
+  /** Seconds; -1 when there is none. */
+  readonly messageExpiryInterval: number
+}

@@ -1,0 +1,112 @@
+/**
+ * A tenant's retained messages: the last one of each topic, found by filter at a cost that grows with what matches.
+ *
+ * A message with an expiry is skipped once it has expired and removed by the sweep that `nextExpiryMs` asks for. Limits of
+ * number and bytes are the tenant's; a message over a limit is refused and the old one of its topic stays.
+ */
+
+import type { Counters } from "../telemetry/Counters.ts"
+import type { TenantSettings } from "../tenant/TenantSettings.ts"
+import { TopicTree } from "../topic/TopicTree.ts"
+import type { Publication } from "./Publication.ts"
+
+/** Expiring messages looked at by one sweep. */
+const SWEEP_MAX = 1000
+
+export class RetainedMessages {
+  private readonly tree = new TopicTree<Publication>()
+  /** The topics of messages that expire, with the instant: usually few. */
+  private readonly expiring = new Map<string, number>()
+  private bytes = 0
+
+  constructor(
+    private readonly settings: TenantSettings,
+    private readonly counters: Counters
+  ) {}
+
+  get size(): number {
+    return this.tree.size
+  }
+
+  /** Tree nodes; for leak tests. */
+  get nodeCount(): number {
+    return this.tree.nodeCount
+  }
+
+  /** Stores, replaces or (with an empty payload) removes the topic's message. False when a limit forbids it. */
+  retain(publication: Publication, nowMs: number): boolean {
+    const topic = publication.topic.name
+    // [MQTT-3.3.1-6] [MQTT-3.3.1-7]
+    if (publication.payloadBytes === 0 || publication.isExpired(nowMs)) {
+      this.remove(topic)
+      return true
+    }
+    const previous = this.tree.get(topic)
+    const bytes = this.bytes - (previous?.bytes ?? 0) + publication.bytes
+    const size = this.tree.size + (previous === undefined ? 1 : 0)
+    if (size > this.settings.retainedMessagesMax || bytes > this.settings.retainedBytesMax) {
+      this.counters.droppedRetainedQuota++
+      return false
+    }
+    // [MQTT-3.3.1-5]
+    this.tree.set(topic, publication.keep())
+    if (publication.expiresAtMs === 0) this.expiring.delete(topic)
+    else this.expiring.set(topic, publication.expiresAtMs)
+    this.bytes = bytes
+    this.account()
+    return true
+  }
+
+  /** The next `limit` messages that match, after the cursor; answers the cursor to go on with, undefined at the end. */
+  page(
+    topicFilter: string,
+    position: { readonly after: string | undefined; readonly limit: number },
+    nowMs: number,
+    into: Array<Publication>
+  ): string | undefined {
+    const found: Array<Publication> = []
+    const cursor = this.tree.matchPage(topicFilter, position.after, position.limit, found)
+    for (const publication of found) {
+      if (!publication.isExpired(nowMs)) into.push(publication)
+    }
+    return cursor
+  }
+
+  /** Milliseconds since the epoch at which a sweep is worth while; undefined when nothing expires. */
+  nextExpiryMs(): number | undefined {
+    let next: number | undefined
+    let looked = 0
+    for (const instant of this.expiring.values()) {
+      if (next === undefined || instant < next) next = instant
+      if (++looked === SWEEP_MAX) break
+    }
+    return next
+  }
+
+  /** Removes expired messages, a bounded number a call; looks at those first that it has not seen for longest. */
+  sweep(nowMs: number): void {
+    let looked = 0
+    for (const [topic, instant] of this.expiring) {
+      if (looked++ === SWEEP_MAX) break
+      if (instant <= nowMs) {
+        this.remove(topic)
+      } else if (this.expiring.size > SWEEP_MAX) {
+        this.expiring.delete(topic)
+        this.expiring.set(topic, instant)
+      }
+    }
+  }
+
+  private remove(topic: string): void {
+    const previous = this.tree.delete(topic)
+    if (previous === undefined) return
+    this.bytes -= previous.bytes
+    this.expiring.delete(topic)
+    this.account()
+  }
+
+  private account(): void {
+    this.counters.retainedMessages = this.tree.size
+    this.counters.retainedBytes = this.bytes
+  }
+}

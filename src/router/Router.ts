@@ -1,0 +1,283 @@
+/**
+ * The router actor of one tenant: owns the tenant's subscriptions and retained messages and hands every publication to
+ * those who subscribed.
+ *
+ * In: publications (refused when the mailbox is full, so that the publisher's session stops reading its socket), changes
+ * of subscriptions, requests for retained messages, undelivered messages of shared groups. Out: deliveries and outcomes
+ * through the handles that sessions passed in. It never waits: a subscriber that cannot take a message loses it and is
+ * counted, an outcome is a message in the publisher's mailbox.
+ *
+ * One router a tenant, so that matching is paid from the tenant's own share of the processor.
+ */
+
+import { Actor, type Behaviour, type ForkChild } from "../actor/Actor.ts"
+import { Deadline, type DeadlineWheel } from "../actor/DeadlineWheel.ts"
+import type { RunQueue } from "../actor/Dispatcher.ts"
+import type { Mailbox } from "../actor/Mailbox.ts"
+import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { Counters } from "../telemetry/Counters.ts"
+import type { TenantSettings } from "../tenant/TenantSettings.ts"
+import { SubscriptionTrie } from "../topic/SubscriptionTrie.ts"
+import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
+import { MatchCache, type Route } from "./MatchCache.ts"
+import type { Publication } from "./Publication.ts"
+import { RetainedMessages } from "./RetainedMessages.ts"
+import { groupKey, SharedGroup } from "./SharedGroup.ts"
+import type { Publisher, RetainedRequest, Subscriber, Subscription } from "./Subscriber.ts"
+
+export interface Subscribe {
+  readonly _tag: "Subscribe"
+  readonly subscriber: Subscriber
+  readonly subscriptions: ReadonlyArray<readonly [PlainFilter | SharedFilter, Subscription]>
+  /** Given back with `Subscriber.subscribed`. */
+  readonly token: number
+}
+
+export interface Unsubscribe {
+  readonly _tag: "Unsubscribe"
+  readonly subscriber: Subscriber
+  readonly filters: ReadonlyArray<PlainFilter | SharedFilter>
+}
+
+/** A subscriber has lost its connection: its undelivered messages of these groups may be somebody else's now. */
+export interface MemberAway {
+  readonly _tag: "MemberAway"
+  readonly subscriber: Subscriber
+  readonly groups: ReadonlyArray<SharedGroup>
+}
+
+/** Messages of a shared group that the member they were given to has not acknowledged. */
+export interface Redispatch {
+  readonly _tag: "Redispatch"
+  readonly group: SharedGroup
+  readonly publications: ReadonlyArray<Publication>
+}
+
+interface Sweep {
+  readonly _tag: "Sweep"
+}
+
+export type RouterMessage =
+  | Publication
+  | Subscribe
+  | Unsubscribe
+  | RetainedRequest
+  | MemberAway
+  | Redispatch
+  | Sweep
+
+export interface RouterOptions {
+  readonly runQueue: RunQueue
+  readonly wheel: DeadlineWheel
+  readonly fork: ForkChild
+  readonly settings: TenantSettings
+  readonly counters: Counters
+  readonly random: () => number
+  readonly nowMs: () => number
+  readonly onDefect: (defect: unknown) => void
+}
+
+const MAILBOX_COUNT_MAX = 16_384
+const MAILBOX_BYTES_MAX = 64 * 1024 * 1024
+const CACHE_ENTRIES_MAX = 65_536
+/** Publishers that were refused are told when the mailbox has come down to this many messages. */
+const ROOM_AGAIN = MAILBOX_COUNT_MAX / 4
+
+export class Router implements Behaviour<RouterMessage> {
+  private readonly trie = new SubscriptionTrie<object, Route>()
+  private readonly cache = new MatchCache(this.trie, CACHE_ENTRIES_MAX)
+  private readonly groups = new Map<string, SharedGroup>()
+  private readonly retained: RetainedMessages
+  private readonly actor: Actor<RouterMessage>
+  private readonly sweepDeadline: SweepDeadline
+  private readonly refused = new Set<Publisher>()
+
+  constructor(private readonly options: RouterOptions) {
+    this.retained = new RetainedMessages(options.settings, options.counters)
+    this.sweepDeadline = new SweepDeadline(this)
+    this.actor = new Actor({
+      runQueue: options.runQueue,
+      fork: options.fork,
+      behaviour: this,
+      limits: { countMax: MAILBOX_COUNT_MAX, bytesMax: MAILBOX_BYTES_MAX, bytesOf }
+    })
+  }
+
+  /** False when the mailbox is full: the publisher keeps the publication and hears `routerHasRoom` when to try again. */
+  publish(publication: Publication): boolean {
+    if (this.actor.tell(publication)) return true
+    if (publication.publisher !== undefined) this.refused.add(publication.publisher)
+    return false
+  }
+
+  /** Takes what is not a client's publication: as many as there are sessions at most. */
+  signal(message: RouterMessage): void {
+    this.actor.signal(message)
+  }
+
+  /** A publisher that is gone does not wait for room any more. */
+  forget(publisher: Publisher): void {
+    this.refused.delete(publisher)
+  }
+
+  stop(): void {
+    this.options.wheel.cancel(this.sweepDeadline)
+    this.actor.stop()
+  }
+
+  /** What is held; for leak tests and metrics. */
+  get census(): { readonly subscriptions: number; readonly trieNodes: number; readonly groups: number } {
+    return { subscriptions: this.trie.size, trieNodes: this.trie.nodeCount, groups: this.groups.size }
+  }
+
+  onDefect(defect: unknown): void {
+    this.options.wheel.cancel(this.sweepDeadline)
+    this.options.onDefect(defect)
+  }
+
+  turn(mail: Mailbox<RouterMessage>, budget: number): number {
+    const nowMs = this.options.nowMs()
+    let spent = 0
+    while (spent < budget) {
+      const message = mail.take()
+      if (message === undefined) break
+      spent += this.handle(message, nowMs)
+    }
+    if (this.refused.size > 0 && mail.length <= ROOM_AGAIN) {
+      for (const publisher of this.refused) publisher.routerHasRoom()
+      this.refused.clear()
+    }
+    return Math.max(1, spent)
+  }
+
+  private handle(message: RouterMessage, nowMs: number): number {
+    switch (message._tag) {
+      case "Publication":
+        return this.route(message, nowMs)
+      case "Subscribe":
+        for (const [filter, subscription] of message.subscriptions) this.add(filter, subscription)
+        message.subscriber.subscribed(message.token, this.retained.size > 0)
+        break
+      case "Unsubscribe":
+        for (const filter of message.filters) this.remove(filter, message.subscriber)
+        return message.filters.length
+      case "RetainedRequest":
+        return this.replay(message, nowMs)
+      case "MemberAway":
+        for (const group of message.groups) {
+          if (group.hasLiveMemberBeside(message.subscriber)) message.subscriber.reclaim(group)
+        }
+        break
+      case "Redispatch":
+        for (const publication of message.publications) {
+          if (!message.group.deliver(publication)) this.options.counters.droppedNoMembers++
+        }
+        return message.publications.length + 1
+      case "Sweep":
+        this.retained.sweep(nowMs)
+        this.armSweep()
+        break
+    }
+    return 1
+  }
+
+  private route(publication: Publication, nowMs: number): number {
+    const { counters } = this.options
+    const accepted = !publication.retain || this.retain(publication, nowMs)
+    const { groups, targets } = this.cache.lookup(publication.topic.name)
+    const { publisher } = publication
+    publication.targets = targets.length + groups.length
+    let matched = false
+    for (const target of targets) {
+      const options = target.subscriber === publisher ? target.ownOptions : target.options
+      if (options === undefined) continue
+      matched = true
+      if (!target.subscriber.deliver(publication, options)) counters.droppedMailboxFull++
+    }
+    for (const group of groups) {
+      if (group.size === 0) continue
+      matched = true
+      if (!group.deliver(publication)) counters.droppedMailboxFull++
+    }
+    if (!matched) counters.messagesUnmatched++
+    if (publication.packetId !== 0 && publisher !== undefined) {
+      publisher.published(publication.packetId, outcome(accepted, matched))
+    }
+    return 1 + targets.length
+  }
+
+  private retain(publication: Publication, nowMs: number): boolean {
+    const accepted = this.retained.retain(publication, nowMs)
+    if (publication.expiresAtMs !== 0) this.armSweep()
+    return accepted
+  }
+
+  private replay(request: RetainedRequest, nowMs: number): number {
+    const publications: Array<Publication> = []
+    const cursor = this.retained.page(request.topicFilter, request, nowMs, publications)
+    request.subscriber.retainedPage({ _tag: "RetainedPage", publications, request, cursor })
+    return 1 + publications.length
+  }
+
+  private add(filter: PlainFilter | SharedFilter, subscription: Subscription): void {
+    if (filter._tag === "Plain") {
+      const previous = this.trie.set(filter.filter, subscription.subscriber, subscription)
+      if (previous === undefined) this.options.counters.subscriptions++
+      return
+    }
+    const key = groupKey(filter.group, filter.filter, filter.ordered)
+    let group = this.groups.get(key)
+    if (group === undefined) {
+      group = new SharedGroup({
+        name: filter.group,
+        topicFilter: filter.filter,
+        isOrdered: filter.ordered,
+        strategy: this.options.settings.sharedSubscriptionStrategy,
+        random: this.options.random
+      })
+      this.groups.set(key, group)
+      this.trie.set(filter.filter, group, group)
+    }
+    const before = group.size
+    group.set(subscription)
+    this.options.counters.subscriptions += group.size - before
+  }
+
+  private remove(filter: PlainFilter | SharedFilter, subscriber: Subscriber): void {
+    if (filter._tag === "Plain") {
+      const removed = this.trie.delete(filter.filter, subscriber)
+      if (removed !== undefined) this.options.counters.subscriptions--
+      return
+    }
+    const key = groupKey(filter.group, filter.filter, filter.ordered)
+    const group = this.groups.get(key)
+    if (group === undefined) return
+    if (group.delete(subscriber)) this.options.counters.subscriptions--
+    if (group.size > 0) return
+    this.groups.delete(key)
+    this.trie.delete(filter.filter, group)
+  }
+
+  private armSweep(): void {
+    const next = this.retained.nextExpiryMs()
+    if (next !== undefined) this.options.wheel.schedule(this.sweepDeadline, next)
+  }
+}
+
+class SweepDeadline extends Deadline {
+  constructor(private readonly router: Router) {
+    super()
+  }
+
+  onDeadline(): void {
+    this.router.signal({ _tag: "Sweep" })
+  }
+}
+
+const bytesOf = (message: RouterMessage): number => (message._tag === "Publication" ? message.bytes : 0)
+
+/** [MQTT-3.4.2-1]: what PUBACK or PUBREC will say. */
+const outcome = (accepted: boolean, matched: boolean): ReasonCode => {
+  if (!accepted) return ReasonCode.QuotaExceeded
+  return matched ? ReasonCode.Success : ReasonCode.NoMatchingSubscribers
+}
