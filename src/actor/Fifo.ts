@@ -1,7 +1,7 @@
 /**
- * A queue of ring-less simplicity: an array and the index of its head. Taking is a read and an increment; the consumed
- * front is cut off in one piece when it outweighs the rest, so a message costs amortised constant time and an emptied
- * queue keeps no memory worth speaking of.
+ * A queue of ring-less simplicity: an array and the index of its head. Taking is a read and an increment; the
+ * consumed front is cut off in one piece when it outweighs the rest, so a message costs amortised constant
+ * time and an emptied queue keeps no memory worth speaking of.
  */
 
 /** Below this many consumed slots nothing is cut off: moving a handful of elements is not worth a call. */

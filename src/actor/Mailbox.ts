@@ -1,9 +1,9 @@
 /**
  * A bounded, typed mailbox: what the senders of an actor put in and its turn takes out, in order.
  *
- * Bounded by count and by bytes, and the sender learns of a refusal at once, because only the sender can decide what it
- * means: a connection stops reading its socket, a router drops QoS 0 and counts it. A mailbox does not schedule anything;
- * `Actor` does.
+ * Bounded by count and by bytes, and the sender learns of a refusal at once, because only the sender can
+ * decide what it means: a connection stops reading its socket, a router drops QoS 0 and counts it. A mailbox
+ * does not schedule anything; `Actor` does.
  */
 
 import { Fifo } from "./Fifo.ts"
@@ -11,7 +11,7 @@ import { Fifo } from "./Fifo.ts"
 export interface MailboxLimits<M> {
   readonly countMax: number
   readonly bytesMax: number
-  /** What a message weighs against `bytesMax`. Must give the same answer when the message is taken as when it was offered. */
+  /** What a message weighs against `bytesMax`: the same when it is taken as when it was offered. */
   readonly bytesOf: (message: M) => number
 }
 
@@ -40,7 +40,7 @@ export class Mailbox<M> {
     return true
   }
 
-  /** Accepts a message whatever the limits: for those whose number something else bounds (a lifecycle, a reply, a timer). */
+  /** Accepts a message whatever the limits: for those that something else bounds (a reply, a timer). */
   admit(message: M): void {
     this.weight += this.limits.bytesOf(message)
     this.messages.push(message)
