@@ -1,15 +1,19 @@
 /**
  * A hashed timing wheel: many deadlines, no timer each. A tenant has one; `Timekeeper` turns them all.
  *
- * Time is cut into ticks of `tickMs`; the slot of a deadline is its tick modulo the number of slots, and a slot is a
- * doubly linked list through the deadlines themselves, so scheduling, moving and cancelling are a few assignments and
- * allocate nothing. A deadline further away than one revolution waits in its slot and is looked at once a revolution.
- * A deadline fires at its instant or up to one tick later, never earlier; of one tick in no particular order.
+ * Time is cut into ticks of `tickMs`; the slot of a deadline is its tick modulo the number of slots, and a
+ * slot is a doubly linked list through the deadlines themselves, so scheduling, moving and cancelling are a
+ * few assignments and allocate nothing. A deadline further away than one revolution waits in its slot and is
+ * looked at once a revolution. A deadline fires at its instant or up to one tick later, never earlier, and
+ * once each time it was scheduled; of one tick in no particular order.
  *
- * Pure: instants come in as arguments.
+ * Pure: instants come in as arguments. They are the wall clock's: when it is set back, everything waits for
+ * the instant it was scheduled for, and a deadline that was overdue just then may be up to a revolution late.
  */
 
-/** `Deadline.slot` of one that is not scheduled, and of one that is due and will be fired by the `advance` under way. */
+import { Fifo } from "./Fifo.ts"
+
+/** `Deadline.slot` of one that is not scheduled, and of one that the `advance` under way will fire. */
 const IDLE = -1
 const DUE = -2
 
@@ -22,7 +26,7 @@ export abstract class Deadline {
   previous: Deadline | undefined = undefined
   slot = IDLE
 
-  /** The instant has come. Runs with the deadline unscheduled, so it may be scheduled again. Must not throw. */
+  /** The instant has come. The deadline is unscheduled and may be scheduled again. Must not throw. */
   abstract onDeadline(nowMs: number): void
 
   get scheduled(): boolean {
@@ -35,6 +39,7 @@ export class DeadlineWheel {
   /** The last tick that has been processed completely. */
   private lastTick: number
   private count = 0
+  private readonly due = new Fifo<Deadline>()
 
   constructor(
     nowMs: number,
@@ -50,7 +55,7 @@ export class DeadlineWheel {
     return this.count
   }
 
-  /** Schedules, or moves, a deadline. An instant that has passed fires at the next `advance`. */
+  /** Schedules, or moves, a deadline to a finite instant. One that has passed fires with the next tick. */
   schedule(deadline: Deadline, atMs: number): void {
     if (deadline.slot >= 0) this.cancel(deadline)
     deadline.atMs = atMs
@@ -70,45 +75,50 @@ export class DeadlineWheel {
   cancel(deadline: Deadline): void {
     if (deadline.slot === DUE) deadline.slot = IDLE
     if (deadline.slot < 0) return
+    this.unlink(deadline)
+    deadline.slot = IDLE
+  }
+
+  /** Fires what is due at `nowMs`. After a long sleep every slot is visited once, not once a missed tick. */
+  advance(nowMs: number): void {
+    const tick = Math.floor(nowMs / this.tickMs)
+    const first = this.lastTick + 1
+    // None when the clock was set back: everything stands in the slot of its own tick, so it goes on there.
+    const steps = Math.min(tick - this.lastTick, this.slots.length)
+    this.lastTick = tick
+    if (this.count > 0) {
+      for (let step = 0; step < steps; step++) this.collect((first + step) % this.slots.length, nowMs)
+    }
+    // Collected first, then fired: a handler may schedule or cancel any deadline, also one that is due by
+    // now. What is left when one throws, which is a bug, is fired by the next call.
+    for (;;) {
+      const deadline = this.due.shift()
+      if (deadline === undefined) return
+      if (deadline.slot !== DUE) continue
+      deadline.slot = IDLE
+      deadline.onDeadline(nowMs)
+    }
+  }
+
+  private collect(slot: number, nowMs: number): void {
+    for (let deadline = this.slots[slot]; deadline !== undefined; ) {
+      const { next } = deadline
+      if (deadline.atMs <= nowMs) {
+        this.unlink(deadline)
+        deadline.slot = DUE
+        this.due.push(deadline)
+      }
+      deadline = next
+    }
+  }
+
+  private unlink(deadline: Deadline): void {
     const { next, previous } = deadline
     if (previous === undefined) this.slots[deadline.slot] = next
     else previous.next = next
     if (next !== undefined) next.previous = previous
     deadline.next = undefined
     deadline.previous = undefined
-    deadline.slot = IDLE
     this.count--
-  }
-
-  /** Fires everything due at `nowMs`. After a long sleep every slot is visited once, not once a missed tick. */
-  advance(nowMs: number): void {
-    const tick = Math.floor(nowMs / this.tickMs)
-    if (tick <= this.lastTick) return
-    const first = this.lastTick + 1
-    const steps = Math.min(tick - this.lastTick, this.slots.length)
-    this.lastTick = tick
-    if (this.count === 0) return
-    for (let step = 0; step < steps; step++) this.fire((first + step) % this.slots.length, nowMs)
-  }
-
-  private fire(slot: number, nowMs: number): void {
-    // Collected first, then fired: a handler may schedule or cancel any deadline, also one that is due in this very call.
-    let due: Array<Deadline> | undefined
-    for (let deadline = this.slots[slot]; deadline !== undefined; ) {
-      const { next } = deadline
-      if (deadline.atMs <= nowMs) {
-        this.cancel(deadline)
-        deadline.slot = DUE
-        due ??= []
-        due.push(deadline)
-      }
-      deadline = next
-    }
-    if (due === undefined) return
-    for (const deadline of due) {
-      if (deadline.slot !== DUE) continue
-      deadline.slot = IDLE
-      deadline.onDeadline(nowMs)
-    }
   }
 }
