@@ -1,18 +1,23 @@
 /**
  * The dispatcher: one Effect fiber that gives every actor with mail its turn.
  *
- * Why not a fiber an actor: waking a fiber costs 3-35 µs on Bun 1.4 with effect 3.22 and a PUBLISH that fans out to 1,000
- * sessions wakes 1,000 of them; a turn from a run queue costs 0.04-0.3 µs (test/bench/micro/actor.ts, 2026-11).
+ * Why not a fiber an actor: waking a fiber costs 3-35 µs on Bun 1.4 with effect 3.22, and a PUBLISH that fans
+ * out to 1,000 sessions wakes 1,000 of them; a turn from a run queue costs 0.04-0.3 µs
+ * (test/bench/micro/actor.ts, 2026-11).
  *
- * - Fair: a run queue a tenant, served by deficit round robin. A queue earns `quantum * weight` each round and pays what
- *   its turns cost, so a tenant that floods waits in its own queue. A turn may cost at most `turnBudget`.
- * - Batched: the fiber wakes through `setImmediate`, after the event loop has read every ready socket; what they brought
- *   is one tick's work, and what the tick wrote is flushed once, at its end.
- * - Yielding: a tick that has run for `tickMs` flushes and returns to the event loop, so sockets are always served.
+ * - Fair: a run queue a tenant, served by deficit round robin. A queue earns `quantum * weight` each round
+ *   and pays what its turns cost, so a tenant that floods waits in its own queue. A turn may cost at most
+ *   `turnBudget`.
+ * - Batched: the fiber wakes through `setImmediate`, after the event loop has read every ready socket; what
+ *   they brought is one tick's work, and what the tick wrote is flushed once, at its end.
+ * - Yielding: a tick that has run for `tickMs` flushes and returns to the event loop, so sockets are always
+ *   served. The queue whose round that cut short goes on first, with the credit it had.
  *
- * The dispatcher knows neither messages nor supervision: a `Turn` that throws is the actor's to handle.
+ * The dispatcher knows neither messages nor supervision: a `Turn` that throws is the actor's to handle. One
+ * that throws all the same is logged and the others run on: the loop outlives every bug in what it runs.
  */
 
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
@@ -20,13 +25,13 @@ import { Fifo } from "./Fifo.ts"
 
 /** Something that can be scheduled: an actor. */
 export interface Turn {
-  /** Runs one turn of at most `budget` units (one a message, roughly), returns the units spent. Must not throw. */
+  /** Runs one turn of at most `budget` units (about one a message); returns those spent. Must not throw. */
   readonly runTurn: (budget: number) => number
-  /** After a turn: true when it has mail left and stays in line, false when it has left the line until it is scheduled again. */
+  /** After a turn: true when it has mail left and stays in line, false when it leaves the line. */
   readonly staysReady: () => boolean
 }
 
-/** Something that collects output during a tick and hands it over at the end, such as a connection. Must not throw. */
+/** Something that collects output in a tick and hands it over at the end: a connection. Must not throw. */
 export interface Flushable {
   readonly flush: () => void
 }
@@ -49,6 +54,12 @@ export const defaultDispatcherOptions: DispatcherOptions = {
   elapsed: () => performance.now()
 }
 
+/** Units of work between two looks at the clock, which costs about as much as a small turn. */
+const LOOK_EVERY = 64
+
+/** How a queue's round ended: nobody is left, the credit is spent, or the time was up before it was. */
+type Round = "idle" | "spent" | "cut short"
+
 /** The actors of one tenant that have mail, and the tenant's account in the round robin. */
 export class RunQueue {
   private readonly ready = new Fifo<Turn>()
@@ -57,7 +68,7 @@ export class RunQueue {
 
   constructor(
     private readonly dispatcher: Dispatcher,
-    /** Share of the processor relative to other queues; 1 is normal. At least 1/512 so that every round earns something. */
+    /** Share of the processor relative to other queues; 1 is normal. A round earns at least one unit. */
     public weight: number
   ) {}
 
@@ -69,20 +80,25 @@ export class RunQueue {
     this.dispatcher.enter(this)
   }
 
-  /** One round: spends the deficit on turns. True when actors are left waiting for the next one. */
-  serve(quantum: number, turnBudget: number): boolean {
-    this.deficit += quantum * this.weight
-    while (this.deficit > 0) {
-      const turn = this.ready.shift()
+  /** One round, or the rest of one: spends the credit on turns. For `Dispatcher`. */
+  serve(quantum: number, turnBudget: number): Round {
+    const { dispatcher, ready } = this
+    // Credit that is left means that the last tick cut this round short: it goes on, it does not earn again.
+    if (this.deficit <= 0) this.deficit += Math.max(1, quantum * this.weight)
+    while (this.deficit > 0 && !dispatcher.timeIsUp) {
+      const turn = ready.shift()
       if (turn === undefined) break
-      this.deficit -= turn.runTurn(turnBudget)
-      if (turn.staysReady()) this.ready.push(turn)
+      // A turn is never free: not when it found nothing to do, not when it miscounts.
+      const units = Math.max(1, turn.runTurn(turnBudget))
+      this.deficit -= units
+      if (turn.staysReady()) ready.push(turn)
+      dispatcher.spend(units)
     }
-    if (this.ready.length > 0) return true
-    // What an idle queue did not spend is forfeited: credit is for those who wait, not for those who were away.
+    if (ready.length > 0) return this.deficit > 0 ? "cut short" : "spent"
+    // What an idle queue did not spend is forfeited: credit is for those who wait, not who were away.
     if (this.deficit > 0) this.deficit = 0
     this.inRound = false
-    return false
+    return "idle"
   }
 
   get waiting(): number {
@@ -97,6 +113,10 @@ export class Dispatcher {
   private armed = false
   private resume: ((effect: Effect.Effect<void>) => void) | undefined
   private now: number
+  private tickEndsAt = 0
+  private untilLook = LOOK_EVERY
+  private expired = false
+  private defects: Array<unknown> = []
   /** Ticks run so far; for metrics. */
   ticks = 0
 
@@ -107,9 +127,18 @@ export class Dispatcher {
     this.now = clock.unsafeCurrentTimeMillis()
   }
 
-  /** The instant of the current tick, in milliseconds since the epoch: read once a tick, the same for all its turns. */
+  /**
+   * The instant of the current tick, in milliseconds since the epoch: read once a tick, the same for all its
+   * turns and flushes. Between ticks it is the last tick's, which may be long ago: event handlers ask their
+   * own clock.
+   */
   get nowMs(): number {
     return this.now
+  }
+
+  /** True when the tick should return to the event loop. For `RunQueue`. */
+  get timeIsUp(): boolean {
+    return this.expired
   }
 
   runQueue(weight: number): RunQueue {
@@ -122,7 +151,17 @@ export class Dispatcher {
     this.wake()
   }
 
-  /** Flushes `flushable` at the end of this tick (or of the next, when called between ticks). Call once a tick. */
+  /** Counts work done, and looks at the clock now and then. For `RunQueue`. */
+  spend(units: number): void {
+    this.untilLook -= units + 1
+    if (this.untilLook > 0) return
+    this.untilLook = LOOK_EVERY
+    this.expired = this.options.elapsed() >= this.tickEndsAt
+  }
+
+  /**
+   * Flushes `flushable` at the end of this tick (of the next, when called between ticks). Call once a tick.
+   */
   flushLater(flushable: Flushable): void {
     this.flushables.push(flushable)
     this.wake()
@@ -130,32 +169,56 @@ export class Dispatcher {
 
   /** One tick. Public for tests that step the dispatcher by hand. */
   tick(): void {
-    const { elapsed, quantum, tickMs, turnBudget } = this.options
-    const deadline = elapsed() + tickMs
+    this.tickEndsAt = this.options.elapsed() + this.options.tickMs
+    this.untilLook = LOOK_EVERY
+    this.expired = false
     this.now = this.clock.unsafeCurrentTimeMillis()
     this.ticks++
-    for (;;) {
-      const queue = this.round.shift()
+    while (!this.expired) {
+      const queue = this.round.peek()
       if (queue === undefined) break
-      if (queue.serve(quantum, turnBudget)) this.round.push(queue)
-      if (elapsed() >= deadline) break
+      const round = this.serve(queue)
+      if (round === "cut short") break
+      this.round.shift()
+      if (round === "spent") this.round.push(queue)
     }
     this.flushAll()
     if (this.round.length > 0) this.wake()
   }
 
+  /** What turns and flushes threw since it was last asked. The fiber logs it; empty unless there is a bug. */
+  takeDefects(): ReadonlyArray<unknown> {
+    const { defects } = this
+    if (defects.length > 0) this.defects = []
+    return defects
+  }
+
   /** The fiber's life: a tick whenever there is work. */
-  readonly run: Effect.Effect<never> = Effect.suspend(() =>
-    Effect.forever(
-      Effect.zipRight(
-        Effect.async<void>((resume) => {
-          this.resume = resume
-          if (this.round.length > 0 || this.flushables.length > 0) this.wake()
-        }),
-        Effect.sync(() => this.tick())
-      )
-    )
-  )
+  readonly run: Effect.Effect<never> = Effect.suspend(() => {
+    const work = Effect.async<void>((resume) => {
+      this.resume = resume
+      if (this.round.length > 0 || this.flushables.length > 0) this.wake()
+    })
+    const logThenWork = Effect.suspend(() =>
+      Effect.forEach(this.takeDefects(), logDefect, { discard: true })
+    ).pipe(Effect.zipRight(work))
+    return Effect.whileLoop({
+      while: () => true,
+      body: () => (this.defects.length === 0 ? work : logThenWork),
+      step: () => this.tick()
+    }).pipe(Effect.zipRight(Effect.never))
+  })
+
+  private serve(queue: RunQueue): Round {
+    try {
+      return queue.serve(this.options.quantum, this.options.turnBudget)
+    } catch (defect) {
+      // Whose turn it was has left the line for good; the queue keeps its place in the round.
+      this.defects.push(defect)
+      this.spend(1)
+      return "spent"
+    }
+  }
 
   private wake(): void {
     if (this.armed || this.resume === undefined) return
@@ -174,13 +237,19 @@ export class Dispatcher {
     // A flush may ask for another (a handler that answers); that one belongs to the next tick.
     const batch = this.flushables
     this.flushables = this.flushed
-    for (const flushable of batch) flushable.flush()
+    for (const flushable of batch) {
+      try {
+        flushable.flush()
+      } catch (defect) {
+        this.defects.push(defect)
+      }
+    }
     batch.length = 0
     this.flushed = batch
     if (this.flushables.length > 0) this.wake()
   }
 
-  /** A dispatcher whose fiber lives in the caller's scope. A defect of the loop itself is logged as fatal: nothing runs after it. */
+  /** A dispatcher whose fiber lives in the caller's scope. */
   static readonly make = (
     options: Partial<DispatcherOptions> = {}
   ): Effect.Effect<Dispatcher, never, Scope.Scope> =>
@@ -189,8 +258,13 @@ export class Dispatcher {
       const dispatcher = new Dispatcher(clock, { ...defaultDispatcherOptions, ...options })
       yield* dispatcher.run.pipe(
         Effect.tapDefect((cause) => Effect.logFatal("the dispatcher died; no actor will run again", cause)),
+        // Also where the caller is building uninterruptibly: else the scope could never close.
+        Effect.interruptible,
         Effect.forkScoped
       )
       return dispatcher
     })
 }
+
+const logDefect = (defect: unknown): Effect.Effect<void> =>
+  Effect.logError("a turn or flush threw; the dispatcher goes on", Cause.die(defect))

@@ -1,0 +1,480 @@
+import { describe, expect, test } from "bun:test"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as fc from "effect/FastCheck"
+import * as Logger from "effect/Logger"
+import * as Scope from "effect/Scope"
+import * as TestClock from "effect/TestClock"
+import { Dispatcher, type RunQueue, type Turn } from "../../src/actor/Dispatcher.ts"
+import { effect, live } from "../support/effect.ts"
+import { handDispatcher } from "./handDispatcher.ts"
+
+/** An actor reduced to its appetite: `pending` units of work, taken up to `perTurn` at a time. */
+class Load implements Turn {
+  served = 0
+  turns = 0
+
+  constructor(
+    private pending: number,
+    private readonly perTurn: number = Number.POSITIVE_INFINITY,
+    private readonly onTurn: (units: number) => void = () => {}
+  ) {}
+
+  runTurn(budget: number): number {
+    const units = Math.min(budget, this.perTurn, this.pending)
+    this.pending -= units
+    this.served += units
+    this.turns++
+    this.onTurn(units)
+    return units
+  }
+
+  staysReady(): boolean {
+    return this.pending > 0
+  }
+}
+
+const scheduleAll = (queue: RunQueue, loads: ReadonlyArray<Load>) => {
+  for (const load of loads) queue.schedule(load)
+  return loads
+}
+const served = (loads: ReadonlyArray<Load>) => loads.reduce((sum, load) => sum + load.served, 0)
+const endless = (actors: number, perTurn?: number, onTurn?: (units: number) => void) =>
+  Array.from({ length: actors }, () => new Load(Number.POSITIVE_INFINITY, perTurn, onTurn))
+
+/** The next turn of the event loop; what was due before it has run by then. */
+const nextImmediate = Effect.async<void>((resume) => {
+  setImmediate(() => resume(Effect.void))
+})
+
+describe("Dispatcher: fairness", () => {
+  const QUANTUM = 512
+
+  for (const [weightA, weightB] of [
+    [1, 1],
+    [3, 1],
+    [1, 8],
+    [0.5, 0.25]
+  ] as const) {
+    test(`while both are backlogged, weights ${weightA}:${weightB} are kept to within a quantum`, () => {
+      const { dispatcher, time } = handDispatcher({ quantum: QUANTUM, tickMs: 8 })
+      const onTurn = (units: number) => {
+        time.elapsedMs += units / 100
+      }
+      // A tenant with many busy actors against a tenant with one: it is the queues that share, not the actors.
+      const a = scheduleAll(dispatcher.runQueue(weightA), endless(1_000, 1, onTurn))
+      const b = scheduleAll(dispatcher.runQueue(weightB), endless(1, 1, onTurn))
+      for (let tick = 0; tick < 50; tick++) {
+        dispatcher.tick()
+        expect(Math.abs(served(a) / weightA - served(b) / weightB)).toBeLessThanOrEqual(QUANTUM)
+      }
+      expect(served(b)).toBeGreaterThan(QUANTUM)
+    })
+  }
+
+  test("shares are kept whatever the weights, turns, budgets and interruptions by the clock", () => {
+    const queue = fc.record({
+      weight: fc.integer({ min: 1, max: 12 }),
+      actors: fc.integer({ min: 1, max: 40 }),
+      perTurn: fc.integer({ min: 1, max: 300 })
+    })
+    const options = fc.record({
+      quantum: fc.integer({ min: 1, max: 600 }),
+      turnBudget: fc.integer({ min: 1, max: 300 }),
+      tickMs: fc.integer({ min: 1, max: 12 })
+    })
+    fc.assert(
+      fc.property(fc.array(queue, { minLength: 2, maxLength: 5 }), options, (queues, options) => {
+        const { dispatcher, time } = handDispatcher(options)
+        const onTurn = (units: number) => {
+          time.elapsedMs += units / 50
+        }
+        const loads = queues.map(({ actors, perTurn, weight }) =>
+          scheduleAll(dispatcher.runQueue(weight), endless(actors, perTurn, onTurn))
+        )
+        for (let tick = 0; tick < 30; tick++) {
+          dispatcher.tick()
+          const shares = queues.map(({ weight }, i) => served(loads[i] ?? []) / weight)
+          // A round apart, and the last turn of each may overdraw by a turn less one unit.
+          const bound = options.quantum + options.turnBudget
+          expect(Math.max(...shares) - Math.min(...shares)).toBeLessThanOrEqual(bound)
+        }
+      }),
+      { seed: 4, numRuns: 150 }
+    )
+  })
+
+  test("a tenant with one message is served within one round of a tenant that floods", () => {
+    const { dispatcher, time } = handDispatcher({ quantum: QUANTUM, turnBudget: 256 })
+    let floodedUnits = 0
+    const flood = endless(10_000, undefined, (units) => {
+      floodedUnits += units
+      time.elapsedMs += units / 100
+    })
+    scheduleAll(dispatcher.runQueue(1), flood)
+    const small = dispatcher.runQueue(1)
+    for (let tick = 0; tick < 20; tick++) {
+      dispatcher.tick()
+      const before = floodedUnits
+      let waited = Number.POSITIVE_INFINITY
+      small.schedule(
+        new Load(1, 1, () => {
+          waited = floodedUnits - before
+        })
+      )
+      dispatcher.tick()
+      expect(waited).toBeLessThanOrEqual(QUANTUM + 256)
+    }
+  })
+
+  test("an idle queue saves nothing up", () => {
+    const { dispatcher } = handDispatcher({ quantum: 10, turnBudget: 10, tickMs: 1 })
+    const idler = dispatcher.runQueue(1)
+    for (let tick = 0; tick < 100; tick++) {
+      idler.schedule(new Load(1))
+      dispatcher.tick()
+    }
+    const order: Array<string> = []
+    const log = (name: string) => new Load(40, 1, () => order.push(name))
+    idler.schedule(log("idler"))
+    dispatcher.runQueue(1).schedule(log("other"))
+    dispatcher.tick()
+    expect(order.slice(0, 20)).toEqual([...Array(10).fill("idler"), ...Array(10).fill("other")])
+  })
+
+  test("an overdrawn queue pays before it is served again", () => {
+    const { dispatcher } = handDispatcher({ quantum: 10, turnBudget: 1_000 })
+    const order: Array<string> = []
+    const name = (name: string) => () => void order.push(name)
+    dispatcher.runQueue(1).schedule(new Load(70, 35, name("greedy")))
+    dispatcher.runQueue(1).schedule(new Load(40, 10, name("modest")))
+    dispatcher.tick()
+    // 35 units out of 10: the debt of 25 takes the earnings of the next two rounds and half of the third.
+    expect(order).toEqual(["greedy", "modest", "modest", "modest", "greedy", "modest"])
+  })
+
+  test("a turn gets the turn budget, and the actors of a queue take turns", () => {
+    const { dispatcher } = handDispatcher({ quantum: 100, turnBudget: 7 })
+    const order: Array<[string, number]> = []
+    const queue = dispatcher.runQueue(1)
+    queue.schedule(new Load(20, undefined, (units) => order.push(["a", units])))
+    queue.schedule(new Load(9, undefined, (units) => order.push(["b", units])))
+    dispatcher.tick()
+    expect(order).toEqual([
+      ["a", 7],
+      ["b", 7],
+      ["a", 7],
+      ["b", 2],
+      ["a", 6]
+    ])
+    expect(queue.waiting).toBe(0)
+  })
+
+  test("a turn that claims to have cost nothing is charged for", () => {
+    const { dispatcher, time } = handDispatcher({ quantum: 8, tickMs: 1 })
+    const idle: Turn = {
+      runTurn: () => {
+        time.elapsedMs += 0.001
+        return 0
+      },
+      staysReady: () => true
+    }
+    dispatcher.runQueue(1).schedule(idle)
+    const other = new Load(1)
+    dispatcher.runQueue(1).schedule(other)
+    dispatcher.tick()
+    expect(other.served).toBe(1)
+  })
+
+  test("a weight of zero still advances", () => {
+    const { dispatcher } = handDispatcher()
+    const load = new Load(300)
+    dispatcher.runQueue(0).schedule(load)
+    dispatcher.tick()
+    expect(load.served).toBe(300)
+  })
+})
+
+describe("Dispatcher: time", () => {
+  test("a tick ends soon after tickMs, within a round, and the queue goes on with the credit it had", () => {
+    const { dispatcher, time } = handDispatcher({ quantum: 1_000, turnBudget: 10, tickMs: 5 })
+    const onTurn = (units: number) => {
+      time.elapsedMs += units / 100
+    }
+    const big = scheduleAll(dispatcher.runQueue(1), endless(5, undefined, onTurn))
+    const other = scheduleAll(dispatcher.runQueue(1), endless(5, undefined, onTurn))
+    dispatcher.tick()
+    // 5 ms are 500 units; the clock is looked at every 64.
+    expect(served(big)).toBeGreaterThanOrEqual(500)
+    expect(served(big)).toBeLessThanOrEqual(580)
+    expect(served(other)).toBe(0)
+    dispatcher.tick()
+    expect(served(big)).toBe(1_000)
+    expect(served(other)).toBeGreaterThan(0)
+  })
+
+  test("many queues with little work each end a tick as well", () => {
+    const { dispatcher, time } = handDispatcher({ tickMs: 1 })
+    let turns = 0
+    for (let i = 0; i < 1_000; i++) {
+      dispatcher.runQueue(1).schedule(
+        new Load(1, 1, () => {
+          turns++
+          time.elapsedMs += 0.01
+        })
+      )
+    }
+    dispatcher.tick()
+    expect(turns).toBeGreaterThanOrEqual(100)
+    expect(turns).toBeLessThanOrEqual(180)
+    for (let tick = 0; tick < 9; tick++) dispatcher.tick()
+    expect(turns).toBe(1_000)
+  })
+
+  test("every turn and flush of a tick sees one instant, read anew each tick", () => {
+    const { dispatcher, time } = handDispatcher()
+    const seen: Array<number> = []
+    const look = () => {
+      seen.push(dispatcher.nowMs)
+      time.nowMs += 7
+    }
+    const queue = dispatcher.runQueue(1)
+    queue.schedule(new Load(2, 1, look))
+    dispatcher.flushLater({ flush: look })
+    dispatcher.tick()
+    queue.schedule(new Load(1, 1, look))
+    dispatcher.tick()
+    expect(seen).toEqual([1_000_000, 1_000_000, 1_000_000, 1_000_021])
+  })
+
+  effect("its instant is the clock's of the context", () =>
+    Effect.gen(function* () {
+      yield* TestClock.setTime(55_000)
+      const dispatcher = yield* Dispatcher.make()
+      yield* TestClock.adjust(500)
+      let seen = 0
+      dispatcher.flushLater({
+        flush: () => {
+          seen = dispatcher.nowMs
+        }
+      })
+      yield* nextImmediate
+      yield* nextImmediate
+      expect(seen).toBe(55_500)
+    })
+  )
+})
+
+describe("Dispatcher: flushes", () => {
+  test("once a request, after all turns of the tick, in the order of the requests", () => {
+    const { dispatcher } = handDispatcher({ quantum: 1 })
+    const order: Array<string> = []
+    const flushLater = (name: string) => dispatcher.flushLater({ flush: () => order.push(`flush ${name}`) })
+    const queue = dispatcher.runQueue(1)
+    for (const name of ["a", "b"]) {
+      queue.schedule(
+        new Load(1, 1, () => {
+          order.push(`turn ${name}`)
+          flushLater(name)
+        })
+      )
+    }
+    dispatcher.tick()
+    dispatcher.tick()
+    expect(order).toEqual(["turn a", "turn b", "flush a", "flush b"])
+  })
+
+  test("a flush asked for by a flush belongs to the next tick", () => {
+    const { dispatcher } = handDispatcher()
+    let flushes = 0
+    const again = {
+      flush: () => {
+        flushes++
+        if (flushes < 5) dispatcher.flushLater(again)
+      }
+    }
+    dispatcher.flushLater(again)
+    const counts = [1, 2, 3, 4, 5, 6].map(() => {
+      dispatcher.tick()
+      return flushes
+    })
+    expect(counts).toEqual([1, 2, 3, 4, 5, 5])
+  })
+
+  test("a tick cut short by the clock flushes what its turns wrote", () => {
+    const { dispatcher, time } = handDispatcher({ tickMs: 1, turnBudget: 100 })
+    let flushes = 0
+    const write = () => {
+      time.elapsedMs += 2
+      dispatcher.flushLater({ flush: () => flushes++ })
+    }
+    scheduleAll(dispatcher.runQueue(1), endless(3, undefined, write))
+    dispatcher.tick()
+    expect(flushes).toBe(1)
+  })
+})
+
+describe("Dispatcher: bugs in what it runs", () => {
+  test("a turn that throws leaves the line; its queue and the others run on", () => {
+    const { dispatcher } = handDispatcher()
+    const bug = new RangeError("a bug")
+    const thrower = new Load(5, 1, () => {
+      throw bug
+    })
+    const queue = dispatcher.runQueue(1)
+    const [before, after, elsewhere] = [new Load(1), new Load(1), new Load(1)]
+    for (const turn of [before, thrower, after]) queue.schedule(turn)
+    dispatcher.runQueue(1).schedule(elsewhere)
+    dispatcher.tick()
+    expect([before.served, after.served, elsewhere.served]).toEqual([1, 1, 1])
+    expect(thrower.turns).toBe(1)
+    expect(dispatcher.takeDefects()).toEqual([bug])
+    expect(dispatcher.takeDefects()).toEqual([])
+    const later = new Load(1)
+    queue.schedule(later)
+    dispatcher.tick()
+    expect(later.served).toBe(1)
+  })
+
+  test("a flush that throws keeps none of the others from running, and is not repeated", () => {
+    const { dispatcher } = handDispatcher()
+    const bug = new RangeError("a bug")
+    const order: Array<number> = []
+    for (const i of [0, 1, 2]) {
+      dispatcher.flushLater({
+        flush: () => {
+          order.push(i)
+          if (i === 1) throw bug
+        }
+      })
+    }
+    dispatcher.tick()
+    dispatcher.tick()
+    expect(order).toEqual([0, 1, 2])
+    expect(dispatcher.takeDefects()).toEqual([bug])
+  })
+
+  effect("the fiber logs the bug and lives on", () => {
+    const logged: Array<unknown> = []
+    const recorder = Logger.make(({ cause }) => logged.push(cause))
+    return Effect.gen(function* () {
+      const dispatcher = yield* Dispatcher.make()
+      const queue = dispatcher.runQueue(1)
+      queue.schedule(
+        new Load(1, 1, () => {
+          throw new RangeError("a bug")
+        })
+      )
+      for (let i = 0; i < 3; i++) yield* nextImmediate
+      expect(logged.length).toBe(1)
+      const load = new Load(1)
+      queue.schedule(load)
+      for (let i = 0; i < 3; i++) yield* nextImmediate
+      expect(load.served).toBe(1)
+    }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, recorder)))
+  })
+})
+
+describe("Dispatcher: the fiber", () => {
+  live("runs what was scheduled before it started, what comes later, and flushes without turns", () =>
+    Effect.gen(function* () {
+      const dispatcher = yield* Dispatcher.make()
+      const queue = dispatcher.runQueue(1)
+      const loads = [new Load(1), new Load(1)] as const
+      queue.schedule(loads[0])
+      for (let i = 0; i < 3; i++) yield* nextImmediate
+      queue.schedule(loads[1])
+      for (let i = 0; i < 3; i++) yield* nextImmediate
+      expect(loads.map((load) => load.served)).toEqual([1, 1])
+      let flushes = 0
+      dispatcher.flushLater({ flush: () => flushes++ })
+      for (let i = 0; i < 3; i++) yield* nextImmediate
+      expect(flushes).toBe(1)
+    })
+  )
+
+  live("sleeps while there is no work", () =>
+    Effect.gen(function* () {
+      const dispatcher = yield* Dispatcher.make()
+      dispatcher.runQueue(1).schedule(new Load(1))
+      for (let i = 0; i < 50; i++) yield* nextImmediate
+      expect(dispatcher.ticks).toBe(1)
+    })
+  )
+
+  live("what is scheduled within one turn of the event loop is one tick's work", () =>
+    Effect.gen(function* () {
+      const dispatcher = yield* Dispatcher.make()
+      const queues = [1, 2, 3].map((weight) => dispatcher.runQueue(weight))
+      const loads = queues.flatMap((queue) => scheduleAll(queue, [new Load(3), new Load(4)]))
+      for (let i = 0; i < 10; i++) yield* nextImmediate
+      expect(served(loads)).toBe(21)
+      expect(dispatcher.ticks).toBe(1)
+    })
+  )
+
+  live("sockets, timers and immediates are served while an actor never runs out of work", () =>
+    Effect.gen(function* () {
+      const dispatcher = yield* Dispatcher.make({ tickMs: 2 })
+      const flood = endless(1)
+      scheduleAll(dispatcher.runQueue(1), flood)
+      yield* nextImmediate
+      for (let exchange = 0; exchange < 3; exchange++) {
+        const before = served(flood)
+        expect(yield* askOverSocket(`ping ${exchange}`)).toBe(`ping ${exchange}`)
+        expect(served(flood)).toBeGreaterThan(before)
+      }
+      yield* Effect.async<void>((resume) => {
+        setTimeout(() => resume(Effect.void), 1)
+      })
+      expect(dispatcher.ticks).toBeGreaterThan(3)
+    })
+  )
+
+  live("ends with its scope, also one that was built uninterruptibly", () =>
+    Effect.gen(function* () {
+      const scope = yield* Scope.make()
+      const dispatcher = yield* Effect.uninterruptible(Scope.extend(Dispatcher.make({ tickMs: 1 }), scope))
+      const flood = endless(1)
+      scheduleAll(dispatcher.runQueue(1), flood)
+      for (let i = 0; i < 5; i++) yield* nextImmediate
+      expect(served(flood)).toBeGreaterThan(0)
+      yield* Scope.close(scope, Exit.void)
+      const { ticks } = dispatcher
+      dispatcher.flushLater({ flush: () => {} })
+      for (let i = 0; i < 10; i++) yield* nextImmediate
+      expect(dispatcher.ticks).toBe(ticks)
+    })
+  )
+})
+
+/** Sends a line over a loopback TCP connection to an echo and waits for it to come back. */
+const askOverSocket = (line: string): Effect.Effect<string> =>
+  Effect.acquireUseRelease(
+    Effect.sync(() =>
+      Bun.listen({
+        hostname: "127.0.0.1",
+        port: 0,
+        socket: { data: (socket, bytes) => void socket.write(bytes) }
+      })
+    ),
+    (listener) =>
+      Effect.promise<string>(
+        () =>
+          new Promise((resolve, reject) => {
+            Bun.connect({
+              hostname: "127.0.0.1",
+              port: listener.port,
+              socket: {
+                open: (socket) => void socket.write(line),
+                data: (socket, bytes) => {
+                  resolve(bytes.toString())
+                  socket.end()
+                },
+                connectError: (_socket, error) => reject(error)
+              }
+            }).catch(reject)
+          })
+      ),
+    (listener) => Effect.sync(() => listener.stop(true))
+  )
