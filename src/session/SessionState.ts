@@ -1,0 +1,150 @@
+/**
+ * The state of one session: what MQTT calls the Session State, and what its present connection adds to it.
+ *
+ * Owned by the session's actor; the functions of `attach`, `inbound`, `outbound`, `subscriptions` and `expiry` step it and
+ * nothing else touches it. Parts that an idle session does not need are made when they are first used.
+ */
+
+import type { Identity } from "../auth/Authenticator.ts"
+import type { Decision, Permissions } from "../auth/Authorizer.ts"
+import type { AckTag, Publish, ServerControlPacket, Subscribe, Topic, Will } from "../protocol/Packet.ts"
+import type { PublishHeader } from "../protocol/PublishWriter.ts"
+import type { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { DropReason } from "../events/Event.ts"
+import type { Publication } from "../router/Publication.ts"
+import type { SharedGroup } from "../router/SharedGroup.ts"
+import type { DeliveryOptions, Publisher, Subscriber, Subscription } from "../router/Subscriber.ts"
+import type { Counters } from "../telemetry/Counters.ts"
+import type { TenantSettings } from "../tenant/TenantSettings.ts"
+import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
+import type { AckLedger } from "./AckLedger.ts"
+import type { AliasTable } from "./AliasTable.ts"
+import type { Ending, Link } from "./Link.ts"
+import type { OutboundQueue } from "./OutboundQueue.ts"
+
+/** What CONNECT and CONNACK agreed on for the present connection. */
+export interface ConnectionTerms {
+  readonly isVersion5: boolean
+  /** QoS 1 and 2 messages that we may have unacknowledged: the client's Receive Maximum and our own cap. [MQTT-4.9.0-1] */
+  readonly sendQuota: number
+  /** Silence after which the client counts as gone; 0 never. One and a half Keep Alives. [MQTT-3.1.2-22] */
+  readonly silenceMaxMs: number
+  /** Whether CONNECT asked for a Session Expiry Interval of 0, which DISCONNECT must not raise. */
+  readonly expiryWasZero: boolean
+  readonly authenticationMethod: string | undefined
+}
+
+/** One subscription as the session holds it. */
+export interface HeldSubscription {
+  readonly filter: PlainFilter | SharedFilter
+  readonly subscription: Subscription
+}
+
+/** Work of the client that waits for somebody's answer; everything the client sent after it waits behind it. */
+export type Parked =
+  | { readonly _tag: "Publish"; readonly packet: Publish; readonly topic: Topic }
+  | { readonly _tag: "Subscribe"; readonly packet: Subscribe }
+  | { readonly _tag: "Room"; readonly publication: Publication }
+  | { readonly _tag: "Acknowledgements" }
+  | { readonly _tag: "Authentication" }
+
+/** A SUBSCRIBE whose subscriptions the router is taking up. */
+export interface PendingSuback {
+  readonly packetId: number
+  readonly reasonCodes: ReadonlyArray<number>
+  /** What has to be replayed once SUBACK has left. */
+  readonly replays: ReadonlyArray<Replay>
+}
+
+/** A replay of retained messages that has not come to its end. */
+export interface Replay {
+  readonly topicFilter: string
+  readonly options: DeliveryOptions
+  readonly after: string | undefined
+}
+
+export class SessionState {
+  link: Link | undefined = undefined
+  terms: ConnectionTerms = offlineTerms
+  identity: Identity
+  permissions: Permissions
+  /** Seconds; 4294967295 never expires. */
+  expiryInterval = 0
+  /** There is Session State that a later connection may resume. */
+  isStored = false
+  will: Will | undefined = undefined
+  /** When the will of a lost connection is due; 0 when none is. */
+  willDueMs = 0
+  /** When the session ends unless a client comes; 0 while connected or never. */
+  endsAtMs = 0
+  lastPacketMs = 0
+  parked: Parked | undefined = undefined
+
+  subscriptions: Map<string, HeldSubscription> | undefined = undefined
+  queue: OutboundQueue | undefined = undefined
+  /** Sent on this connection and not completed: what counts against the send quota. */
+  unacknowledged = 0
+  /** QoS 0 messages kept for an absent client. */
+  queuedQos0: Array<readonly [Publication, DeliveryOptions]> | undefined = undefined
+  replays: Array<Replay> | undefined = undefined
+  replayAsked = false
+
+  /** Identifiers of QoS 2 messages received and not yet released. [MQTT-4.3.3-10] */
+  received: Set<number> | undefined = undefined
+  ledger: AckLedger | undefined = undefined
+  /** QoS 1 messages received on this connection whose PUBACK has not left. */
+  owedPubacks = 0
+  /** The last topic that passed the tenant's limits. */
+  judgedTopic: Topic | undefined = undefined
+  inboundAliases: Array<Topic | undefined> | undefined = undefined
+  outboundAliases: AliasTable | undefined = undefined
+  lastDropReportMs = 0
+
+  constructor(
+    readonly clientId: string,
+    readonly settings: TenantSettings,
+    readonly counters: Counters,
+    identity: Identity,
+    permissions: Permissions
+  ) {
+    this.identity = identity
+    this.permissions = permissions
+  }
+}
+
+/** Terms while nobody is connected: nothing may be sent. */
+export const offlineTerms: ConnectionTerms = {
+  isVersion5: false,
+  sendQuota: 0,
+  silenceMaxMs: 0,
+  expiryWasZero: true,
+  authenticationMethod: undefined
+}
+
+/** The effects of a step: performed by the actor, recorded by a test. Calls that reach the client do nothing without a link. */
+export interface SessionOutputs extends Subscriber, Publisher {
+  readonly sendPublish: (publication: Publication, header: PublishHeader) => boolean
+  readonly sendAck: (tag: AckTag, packetId: number, reasonCode: number, reason: string) => void
+  readonly send: (packet: ServerControlPacket) => void
+  /** Ends the connection from our side; the session hears of it again when the connection has gone. */
+  readonly close: (ending: Ending) => void
+  /** False when the router's mailbox is full; `routerHasRoom` follows. */
+  readonly route: (publication: Publication) => boolean
+  readonly subscribe: (subscriptions: ReadonlyArray<HeldSubscription>, pending: PendingSuback) => void
+  readonly unsubscribe: (filters: ReadonlyArray<PlainFilter | SharedFilter>) => void
+  readonly askRetained: (replay: Replay, limit: number) => void
+  readonly memberAway: (groups: ReadonlyArray<SharedGroup>) => void
+  readonly redispatch: (group: SharedGroup, publications: ReadonlyArray<Publication>) => void
+  readonly publishWill: (will: Will) => void
+  /** Asks for decisions that suspend; `decided` follows with the answers in order. */
+  readonly decide: (decisions: ReadonlyArray<Decision>) => void
+  readonly dropped: (topic: string, reason: DropReason) => void
+  readonly refused: (what: Refusal) => void
+}
+
+export interface Refusal {
+  readonly _tag: "SubscribeRefused" | "PublishRefused"
+  readonly topic: string
+  readonly reasonCode: ReasonCode
+  readonly reason: string
+}

@@ -1,0 +1,130 @@
+/**
+ * How connections and sessions end: DISCONNECT, a lost connection, the will and its delay, Keep Alive, session expiry.
+ *
+ * Everything that is due at an instant is one number of the state; `nextDueMs` is the earliest and the actor's single
+ * deadline. A deadline that fires early because something was postponed since just asks again.
+ */
+
+import type { Disconnect } from "../protocol/Packet.ts"
+import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { NEVER_EXPIRES } from "../tenant/TenantSettings.ts"
+import { giveBack, sharedGroupsOf } from "./outbound.ts"
+import { offlineTerms, type SessionOutputs, type SessionState } from "./SessionState.ts"
+
+/** A DISCONNECT from the client. The connection then closes without another word. [MQTT-3.14.4-2] */
+export const onDisconnect = (
+  state: SessionState,
+  packet: Disconnect,
+  nowMs: number,
+  out: SessionOutputs
+): void => {
+  const interval = packet.properties.sessionExpiryInterval
+  if (interval !== undefined) {
+    if (state.terms.expiryWasZero && interval !== 0) {
+      // (5.0, section 3.14.2.2.2)
+      return out.close({
+        reasonCode: ReasonCode.ProtocolError,
+        reason: "DISCONNECT may not raise a Session Expiry Interval of 0 [3.14.2.2.2]"
+      })
+    }
+    state.expiryInterval = Math.min(interval, state.settings.sessionExpiryIntervalMax)
+  }
+  // [MQTT-3.14.4-3] [v3 MQTT-3.14.4-3]
+  if (packet.reasonCode === ReasonCode.NormalDisconnection) state.will = undefined
+  const { link } = state
+  connectionLost(state, { withWill: true, isTakenOver: false }, nowMs, out)
+  link?.close({ reasonCode: ReasonCode.Success, reason: "the client disconnected" })
+}
+
+export interface Loss {
+  /** False when the broker shuts down and is told to suppress wills. */
+  readonly withWill: boolean
+  /** Another connection goes on with the session at once: a delayed will is then not sent. */
+  readonly isTakenOver: boolean
+}
+
+/** The session has no connection any more, for whatever reason. */
+export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, out: SessionOutputs): void => {
+  const groups = sharedGroupsOf(state)
+  state.link = undefined
+  state.terms = offlineTerms
+  state.parked = undefined
+  state.unacknowledged = 0
+  state.replays = undefined
+  state.replayAsked = false
+  state.ledger = undefined
+  state.owedPubacks = 0
+  // [MQTT-3.3.2-7]
+  state.inboundAliases = undefined
+  state.outboundAliases = undefined
+  state.judgedTopic = undefined
+  armWill(state, loss, nowMs, out)
+  if (state.expiryInterval !== NEVER_EXPIRES) state.endsAtMs = Math.max(1, nowMs + state.expiryInterval * 1000)
+  if (groups.length > 0 && state.expiryInterval > 0) out.memberAway(groups)
+}
+
+/** [MQTT-3.1.2-8] */
+const armWill = (state: SessionState, loss: Loss, nowMs: number, out: SessionOutputs): void => {
+  const { will } = state
+  if (will === undefined) return
+  if (!loss.withWill) {
+    state.will = undefined
+    return
+  }
+  const delay = Math.min(will.delayInterval, state.settings.willDelayIntervalMax)
+  if (delay === 0 || (state.expiryInterval === 0 && !loss.isTakenOver)) fireWill(state, out)
+  else state.willDueMs = nowMs + delay * 1000
+}
+
+/** [MQTT-3.1.2-10] */
+const fireWill = (state: SessionState, out: SessionOutputs): void => {
+  const { will } = state
+  state.will = undefined
+  state.willDueMs = 0
+  if (will !== undefined) out.publishWill(will)
+}
+
+/** The Session State is discarded: expired, replaced by a clean start, or purged. [MQTT-4.1.0-2] */
+export const endSession = (state: SessionState, out: SessionOutputs): void => {
+  // The will of the ended session goes out now at the latest.
+  fireWill(state, out)
+  if (state.subscriptions !== undefined) {
+    const filters = [...state.subscriptions.values()].map((held) => held.filter)
+    state.subscriptions = undefined
+    if (filters.length > 0) out.unsubscribe(filters)
+  }
+  for (const group of sharedGroupsOf(state)) giveBack(state, group, out)
+  state.isStored = false
+  state.queue = undefined
+  state.queuedQos0 = undefined
+  state.received = undefined
+  state.ledger = undefined
+  state.endsAtMs = 0
+  state.expiryInterval = 0
+}
+
+/** The earliest instant at which `onDeadline` has something to do; 0 when there is none. */
+export const nextDueMs = (state: SessionState): number => {
+  if (state.link !== undefined) {
+    return state.terms.silenceMaxMs > 0 ? state.lastPacketMs + state.terms.silenceMaxMs : 0
+  }
+  if (state.willDueMs === 0) return state.endsAtMs
+  return state.endsAtMs === 0 ? state.willDueMs : Math.min(state.willDueMs, state.endsAtMs)
+}
+
+/** True when the session has ended. */
+export const onDeadline = (state: SessionState, nowMs: number, out: SessionOutputs): boolean => {
+  if (state.link !== undefined) {
+    const silentSince = state.lastPacketMs
+    // A client whose packets we hold back is not silent.
+    if (state.parked === undefined && state.terms.silenceMaxMs > 0 && nowMs >= silentSince + state.terms.silenceMaxMs) {
+      // [MQTT-3.1.2-22]
+      out.close({ reasonCode: ReasonCode.KeepAliveTimeout, reason: "no packet within one and a half Keep Alives" })
+    }
+    return false
+  }
+  if (state.willDueMs !== 0 && nowMs >= state.willDueMs) fireWill(state, out)
+  if (state.endsAtMs === 0 || nowMs < state.endsAtMs) return false
+  endSession(state, out)
+  return true
+}

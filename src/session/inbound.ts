@@ -1,0 +1,219 @@
+/**
+ * From the client: PUBLISH at each QoS, PUBREL, and the acknowledgements we owe for them.
+ *
+ * A PUBLISH is judged in a fixed order - flow control, alias, limits, duplicate, permission - and then routed. Refusing one
+ * differs by version: version 5 is told by a reason code; earlier versions have none, so a message that may not be
+ * published is acknowledged and dropped ([v3 MQTT-3.3.5-2]), and what breaks the protocol closes the connection.
+ */
+
+import * as Effect from "effect/Effect"
+import type { Ack, Publish, Topic } from "../protocol/Packet.ts"
+import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
+import { Publication } from "../router/Publication.ts"
+import { isSystemTopic, validateTopicName } from "../topic/TopicName.ts"
+import { AckLedger } from "./AckLedger.ts"
+import type { SessionOutputs, SessionState } from "./SessionState.ts"
+
+export const onPublish = (state: SessionState, packet: Publish, nowMs: number, out: SessionOutputs): void => {
+  state.counters.messagesReceived++
+  state.counters.bytesReceived += packet.payloadEnd - packet.payloadStart
+  if (packet.qos > 0 && !admit(state, packet, out)) return
+  const topic = resolveTopic(state, packet, out)
+  if (topic === undefined) return
+  const { settings } = state
+  if (packet.qos > settings.maximumQos) {
+    // [MQTT-3.2.2-11]
+    return out.close({ reasonCode: ReasonCode.QosNotSupported, reason: `QoS ${packet.qos} is not supported` })
+  }
+  if (packet.retain && !settings.retainAvailable) {
+    // [MQTT-3.2.2-14]
+    return out.close({ reasonCode: ReasonCode.RetainNotSupported, reason: "retained messages are not supported" })
+  }
+  if (packet.qos === 2 && state.received?.has(packet.packetId) === true) {
+    // [MQTT-4.3.3-10]: acknowledged again, not delivered again
+    ledgerOf(state).expectSettled(2, packet.packetId, ReasonCode.Success)
+    return releaseAcks(state, out)
+  }
+  // The decoder repeats the Topic object of the last PUBLISH, so a publisher that stays on its topic is judged once.
+  if (topic !== state.judgedTopic) {
+    const refusal = judgeTopic(state, topic.name)
+    if (refusal !== undefined) return refuse(state, packet, topic, refusal, out)
+    state.judgedTopic = topic
+  }
+  const decision = state.permissions.publish(topic.name)
+  if (decision === true) route(state, packet, topic, nowMs, out)
+  else if (decision === false) refuse(state, packet, topic, notAuthorized, out)
+  else {
+    state.parked = { _tag: "Publish", packet, topic }
+    out.decide([decision])
+  }
+}
+
+/** An authorizer that had to ask has answered for the parked PUBLISH. */
+export const onPublishDecided = (
+  state: SessionState,
+  parked: { readonly packet: Publish; readonly topic: Topic },
+  allowed: boolean,
+  nowMs: number,
+  out: SessionOutputs
+): void => {
+  if (allowed) route(state, parked.packet, parked.topic, nowMs, out)
+  else refuse(state, parked.packet, parked.topic, notAuthorized, out)
+}
+
+/** Whether the client may have one more QoS 1 or 2 message under way. False when the packet has been dealt with. */
+const admit = (state: SessionState, packet: Publish, out: SessionOutputs): boolean => {
+  if (packet.qos === 2 && state.received?.has(packet.packetId) === true) return true
+  const underWay = state.owedPubacks + (state.received?.size ?? 0)
+  if (underWay < state.settings.receiveMaximum || !state.terms.isVersion5) return true
+  // [MQTT-3.3.4-7]
+  out.close({
+    reasonCode: ReasonCode.ReceiveMaximumExceeded,
+    reason: `more than ${state.settings.receiveMaximum} unacknowledged messages [MQTT-3.3.4-7]`
+  })
+  return false
+}
+
+/** The topic that the packet names, itself or by alias. Undefined when the connection was closed over it. */
+const resolveTopic = (state: SessionState, packet: Publish, out: SessionOutputs): Topic | undefined => {
+  const { topic, topicAlias } = packet
+  if (topicAlias === 0) return topic
+  if (topicAlias > state.settings.topicAliasMaximum) {
+    // [MQTT-3.2.2-17] [MQTT-3.2.2-18] [MQTT-3.3.2-9]
+    out.close({ reasonCode: ReasonCode.TopicAliasInvalid, reason: `topic alias ${topicAlias} is above the maximum` })
+    return undefined
+  }
+  const aliases = (state.inboundAliases ??= [])
+  if (topic.name !== "") {
+    aliases[topicAlias] = topic
+    return topic
+  }
+  const known = aliases[topicAlias]
+  if (known === undefined) {
+    out.close({ reasonCode: ReasonCode.ProtocolError, reason: `topic alias ${topicAlias} was never set [3.3.2.3.4]` })
+  }
+  return known
+}
+
+interface PublishRefusal {
+  readonly reasonCode: ReasonCode
+  readonly reason: string
+}
+
+const notAuthorized: PublishRefusal = {
+  reasonCode: ReasonCode.NotAuthorized,
+  reason: "the client may not publish to this topic"
+}
+
+const serverTopic: PublishRefusal = {
+  reasonCode: ReasonCode.NotAuthorized,
+  reason: "topics that begin with $SYS or $share are the server's"
+}
+
+/** Limits and reserved topics; undefined when the topic is fine. */
+export const judgeTopic = (state: SessionState, name: string): PublishRefusal | undefined => {
+  const { topicBytesMax, topicLevelsMax } = state.settings
+  if (isSystemTopic(name) && isReserved(name)) return serverTopic
+  const invalid = validateTopicName(name, { bytesMax: topicBytesMax, levelsMax: topicLevelsMax })
+  return invalid === undefined
+    ? undefined
+    : { reasonCode: ReasonCode.TopicNameInvalid, reason: `the topic ${invalid.reason} [${invalid.clause}]` }
+}
+
+const isReserved = (name: string): boolean =>
+  name === "$SYS" || name.startsWith("$SYS/") || name.startsWith("$share/") || name.startsWith("$oshare/")
+
+const refuse = (
+  state: SessionState,
+  packet: Publish,
+  topic: Topic,
+  refusal: PublishRefusal,
+  out: SessionOutputs
+): void => {
+  out.refused({ _tag: "PublishRefused", topic: topic.name, ...refusal })
+  state.counters.droppedNotAuthorized++
+  if (packet.qos === 0) return
+  // [MQTT-4.3.3-9]: the identifier is free again
+  if (packet.qos === 1) state.owedPubacks++
+  ledgerOf(state).expectSettled(packet.qos, packet.packetId, refusal.reasonCode)
+  releaseAcks(state, out)
+}
+
+const route = (state: SessionState, packet: Publish, topic: Topic, nowMs: number, out: SessionOutputs): void => {
+  const { packetId, qos } = packet
+  if (qos === 2) {
+    state.received ??= new Set()
+    state.received.add(packetId)
+    ledgerOf(state).expect(2, packetId)
+  } else if (qos === 1) {
+    state.owedPubacks++
+    ledgerOf(state).expect(1, packetId)
+  }
+  const publication = Publication.fromPacket(packet, topic, { publisher: out, packetId, receivedAtMs: nowMs })
+  if (!out.route(publication)) state.parked = { _tag: "Room", publication }
+  else if (state.owedPubacks >= state.settings.receiveMaximum && !state.terms.isVersion5) {
+    // A version 3 client cannot be told a maximum: it is read no further until some of its messages are acknowledged.
+    state.parked = { _tag: "Acknowledgements" }
+  }
+}
+
+/** The router is done with a QoS 1 or 2 message of ours. */
+export const onPublished = (
+  state: SessionState,
+  outcome: { readonly packetId: number; readonly reasonCode: ReasonCode },
+  out: SessionOutputs
+): void => {
+  state.ledger?.settle(outcome.packetId, outcome.reasonCode)
+  releaseAcks(state, out)
+}
+
+const releaseAcks = (state: SessionState, out: SessionOutputs): void => {
+  state.ledger?.release((qos, packetId, reasonCode) => {
+    if (qos === 1) {
+      if (state.owedPubacks > 0) state.owedPubacks--
+      out.sendAck("Puback", packetId, reasonCode, reasonOf(reasonCode))
+      return
+    }
+    if (isFailure(reasonCode)) state.received?.delete(packetId)
+    out.sendAck("Pubrec", packetId, reasonCode, reasonOf(reasonCode))
+  })
+  if (state.parked?._tag === "Acknowledgements" && state.owedPubacks < state.settings.receiveMaximum) {
+    state.parked = undefined
+  }
+}
+
+const reasonOf = (reasonCode: number): string => {
+  switch (reasonCode) {
+    case ReasonCode.NotAuthorized:
+      return notAuthorized.reason
+    case ReasonCode.QuotaExceeded:
+      return "the limit of retained messages is reached"
+    case ReasonCode.TopicNameInvalid:
+      return "the topic has too many levels or bytes"
+    default:
+      return ""
+  }
+}
+
+/** [MQTT-4.3.3-11] */
+export const onPubrel = (state: SessionState, packet: Ack<"Pubrel">, out: SessionOutputs): void => {
+  const known = state.received?.delete(packet.packetId) === true
+  out.sendAck(
+    "Pubcomp",
+    packet.packetId,
+    known ? ReasonCode.Success : ReasonCode.PacketIdentifierNotFound,
+    ""
+  )
+}
+
+const ledgerOf = (state: SessionState): AckLedger => (state.ledger ??= new AckLedger())
+
+/** Runs decisions that suspend to booleans; whatever fails or dies means no. */
+export const settleDecisions = (
+  decisions: ReadonlyArray<boolean | Effect.Effect<boolean>>
+): Effect.Effect<ReadonlyArray<boolean>> =>
+  Effect.forEach(decisions, (decision) =>
+    typeof decision === "boolean"
+      ? Effect.succeed(decision)
+      : Effect.catchAllCause(decision, () => Effect.succeed(false))
+  )

@@ -1,0 +1,190 @@
+/**
+ * SUBSCRIBE and UNSUBSCRIBE: each filter judged alone, one answer for all of them, in their order.
+ *
+ * SUBACK leaves when the router has the subscriptions, so what is published after it matches; retained messages follow it.
+ */
+
+import type { Decision } from "../auth/Authorizer.ts"
+import {
+  noProperties,
+  type Qos,
+  type Subscribe,
+  type SubscriptionRequest,
+  type Unsubscribe
+} from "../protocol/Packet.ts"
+import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { DeliveryOptions, Subscription } from "../router/Subscriber.ts"
+import { type PlainFilter, parseTopicFilter, type SharedFilter } from "../topic/TopicFilter.ts"
+import { startReplay } from "./outbound.ts"
+import type { HeldSubscription, PendingSuback, Replay, SessionOutputs, SessionState } from "./SessionState.ts"
+
+type Judged =
+  | { readonly _tag: "Refused"; readonly reasonCode: ReasonCode; readonly reason: string }
+  | { readonly _tag: "Asked"; readonly filter: PlainFilter | SharedFilter; readonly decision: Decision }
+
+export const onSubscribe = (state: SessionState, packet: Subscribe, out: SessionOutputs): void => {
+  const { settings } = state
+  if (packet.subscriptionIdentifier !== 0 && !settings.subscriptionIdentifiersAvailable) {
+    return out.close({
+      reasonCode: ReasonCode.SubscriptionIdentifiersNotSupported,
+      reason: "subscription identifiers are not supported"
+    })
+  }
+  const judged = packet.subscriptions.map((request) => judge(state, request))
+  const decisions = judged.map((each) => (each._tag === "Refused" ? false : each.decision))
+  if (decisions.every((decision) => typeof decision === "boolean")) {
+    return grant(state, packet, judged, decisions, out)
+  }
+  state.parked = { _tag: "Subscribe", packet }
+  out.decide(decisions)
+}
+
+/** An authorizer that had to ask has answered for the parked SUBSCRIBE. */
+export const onSubscribeDecided = (
+  state: SessionState,
+  packet: Subscribe,
+  allowed: ReadonlyArray<boolean>,
+  out: SessionOutputs
+): void => {
+  const judged = packet.subscriptions.map((request) => judge(state, request))
+  grant(state, packet, judged, allowed, out)
+}
+
+const judge = (state: SessionState, request: SubscriptionRequest): Judged => {
+  const { settings } = state
+  const filter = parseTopicFilter(request.topicFilter, {
+    bytesMax: settings.topicBytesMax,
+    levelsMax: settings.topicLevelsMax
+  })
+  if (filter._tag === "Invalid") {
+    return refused(ReasonCode.TopicFilterInvalid, `the filter ${filter.reason} [${filter.clause}]`)
+  }
+  if (filter._tag === "Shared" && !settings.sharedSubscriptionAvailable) {
+    return refused(ReasonCode.SharedSubscriptionsNotSupported, "shared subscriptions are not supported")
+  }
+  if (!settings.wildcardSubscriptionAvailable && hasWildcard(filter.filter)) {
+    // [v3 MQTT-3.8.3-2]
+    return refused(ReasonCode.WildcardSubscriptionsNotSupported, "wildcard subscriptions are not supported")
+  }
+  return { _tag: "Asked", filter, decision: state.permissions.subscribe(filter.filter) }
+}
+
+const refused = (reasonCode: ReasonCode, reason: string): Judged => ({ _tag: "Refused", reasonCode, reason })
+
+const hasWildcard = (topicFilter: string): boolean => topicFilter.includes("+") || topicFilter.includes("#")
+
+const grant = (
+  state: SessionState,
+  packet: Subscribe,
+  judged: ReadonlyArray<Judged>,
+  allowed: ReadonlyArray<boolean>,
+  out: SessionOutputs
+): void => {
+  const held = (state.subscriptions ??= new Map())
+  const reasonCodes: Array<number> = []
+  const accepted: Array<HeldSubscription> = []
+  const replays: Array<Replay> = []
+  for (const [index, request] of packet.subscriptions.entries()) {
+    const each = judged[index]
+    if (each === undefined) continue
+    const refusal = refusalOf(state, request, each, allowed[index] === true)
+    if (refusal !== undefined) {
+      out.refused({ _tag: "SubscribeRefused", topic: request.topicFilter, ...refusal })
+      reasonCodes.push(refusal.reasonCode)
+      continue
+    }
+    if (each._tag === "Refused") continue
+    const existed = held.has(request.topicFilter)
+    const subscription = subscriptionOf(request, packet.subscriptionIdentifier, out)
+    const entry: HeldSubscription = { filter: each.filter, subscription }
+    held.set(request.topicFilter, entry)
+    accepted.push(entry)
+    reasonCodes.push(request.qos)
+    if (replayWanted(each.filter, request, existed)) {
+      replays.push({ topicFilter: each.filter.filter, options: replayOptions(subscription), after: undefined })
+    }
+  }
+  out.subscribe(accepted, { packetId: packet.packetId, reasonCodes, replays })
+}
+
+const refusalOf = (
+  state: SessionState,
+  request: SubscriptionRequest,
+  judged: Judged,
+  allowed: boolean
+): { readonly reasonCode: ReasonCode; readonly reason: string } | undefined => {
+  if (judged._tag === "Refused") return { reasonCode: judged.reasonCode, reason: judged.reason }
+  if (!allowed) {
+    return { reasonCode: ReasonCode.NotAuthorized, reason: "the client may not subscribe to this filter" }
+  }
+  const held = state.subscriptions
+  if (held !== undefined && held.size >= state.settings.subscriptionsMax && !held.has(request.topicFilter)) {
+    return {
+      reasonCode: ReasonCode.QuotaExceeded,
+      reason: `a session may hold ${state.settings.subscriptionsMax} subscriptions`
+    }
+  }
+  return undefined
+}
+
+const subscriptionOf = (
+  request: SubscriptionRequest,
+  subscriptionIdentifier: number,
+  out: SessionOutputs
+): Subscription => ({
+  subscriber: out,
+  qos: request.qos,
+  noLocal: request.noLocal,
+  retainAsPublished: request.retainAsPublished,
+  subscriptionIdentifier
+})
+
+/** [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; never on shared subscriptions. (5.0, section 4.8.2) */
+const replayWanted = (
+  filter: PlainFilter | SharedFilter,
+  request: SubscriptionRequest,
+  existed: boolean
+): boolean =>
+  filter._tag === "Plain" && (request.retainHandling === 0 || (request.retainHandling === 1 && !existed))
+
+const replayOptions = (subscription: Subscription): DeliveryOptions => ({
+  qos: subscription.qos as Qos,
+  retainAsPublished: true,
+  subscriptionIdentifiers: subscription.subscriptionIdentifier === 0 ? [] : [subscription.subscriptionIdentifier],
+  group: undefined,
+  isRetained: true
+})
+
+/** The router has the subscriptions. [MQTT-3.8.4-1] [MQTT-3.8.4-5] */
+export const onSubscribed = (
+  state: SessionState,
+  pending: PendingSuback,
+  hasRetained: boolean,
+  out: SessionOutputs
+): void => {
+  out.send({
+    _tag: "Suback",
+    packetId: pending.packetId,
+    reasonCodes: pending.reasonCodes,
+    properties: noProperties
+  })
+  if (!hasRetained) return
+  for (const replay of pending.replays) startReplay(state, replay.topicFilter, replay.options, out)
+}
+
+/** [MQTT-3.10.4-1] [MQTT-3.10.4-5] [MQTT-3.11.3-1] */
+export const onUnsubscribe = (state: SessionState, packet: Unsubscribe, out: SessionOutputs): void => {
+  const removed: Array<PlainFilter | SharedFilter> = []
+  const reasonCodes = packet.topicFilters.map((topicFilter) => {
+    const held = state.subscriptions?.get(topicFilter)
+    if (held === undefined) {
+      const parsed = parseTopicFilter(topicFilter)
+      return parsed._tag === "Invalid" ? ReasonCode.TopicFilterInvalid : ReasonCode.NoSubscriptionExisted
+    }
+    state.subscriptions?.delete(topicFilter)
+    removed.push(held.filter)
+    return ReasonCode.Success
+  })
+  if (removed.length > 0) out.unsubscribe(removed)
+  out.send({ _tag: "Unsuback", packetId: packet.packetId, reasonCodes, properties: noProperties })
+}
