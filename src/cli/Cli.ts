@@ -1,0 +1,146 @@
+/**
+ * The command line: `heddle`, `heddle start`, `heddle config` and `heddle check`.
+ *
+ * It reads the configuration and prints; running a broker is the `start` that it is given. Whatever goes wrong is told
+ * here, once: a mistake of the user's as its message, a defect with its cause. So the caller runs the effect without
+ * reporting errors again, and a failure means exit code 1.
+ */
+
+import * as Args from "@effect/cli/Args"
+import type * as CliApp from "@effect/cli/CliApp"
+import * as Command from "@effect/cli/Command"
+import * as HelpDoc from "@effect/cli/HelpDoc"
+import * as Span from "@effect/cli/HelpDoc/Span"
+import * as Options from "@effect/cli/Options"
+import * as ValidationError from "@effect/cli/ValidationError"
+import * as Cause from "effect/Cause"
+import * as Console from "effect/Console"
+import * as Effect from "effect/Effect"
+import * as FiberRef from "effect/FiberRef"
+import * as LogLevel from "effect/LogLevel"
+import * as Option from "effect/Option"
+import manifest from "../../package.json" with { type: "json" }
+import { type Config, loadConfig, resolveConfig } from "../config/Config.ts"
+import { configurationYaml } from "../config/ConfigText.ts"
+import { fileVariable } from "../config/Resolution.ts"
+
+export const version: string = manifest.version
+
+type Environment = Readonly<Record<string, string | undefined>>
+
+/**
+ * The program behind the command line, from the process's arguments (`process.argv`) to the effect to run.
+ *
+ * `start` runs a broker until it is interrupted or ends by itself.
+ */
+export const makeCli = <E, R>(
+  start: (config: Config) => Effect.Effect<void, E, R>,
+  env: Environment = process.env
+): ((args: ReadonlyArray<string>) => Effect.Effect<void, unknown, R | CliApp.CliApp.Environment>) => {
+  const command = rootCommand(start, env)
+  const run = Command.run(command, { name: "Heddle", version, summary, footer })
+  return (args) => Effect.tapErrorCause(run(args), report)
+}
+
+const summary = Span.text("a multi-tenant MQTT 3.1, 3.1.1 and 5.0 broker")
+
+const configOption = Options.file("config").pipe(
+  Options.withAlias("c"),
+  Options.withDescription(
+    `Configuration file: YAML, JSON or TOML by its extension. The variable ${fileVariable} names one as well`
+  ),
+  Options.optional
+)
+
+const fileArgument = Args.file({ name: "file" }).pipe(Args.withDescription("The configuration file"))
+
+const footer = HelpDoc.blocks([
+  HelpDoc.h1("CONFIGURATION"),
+  HelpDoc.p(
+    "Heddle runs without any: MQTT on port 1883, WebSocket on port 8083 at /mqtt, for clients on this machine. " +
+      "Each key of the file is also an environment variable, which goes before the file: " +
+      "limits.packetBytesMax is HEDDLE_LIMITS_PACKET_BYTES_MAX. `heddle config` shows every key with its value."
+  ),
+  HelpDoc.h1("EXAMPLES"),
+  HelpDoc.p("heddle                                   run with the defaults"),
+  HelpDoc.p("heddle --config heddle.yaml              run as the file says"),
+  HelpDoc.p("HEDDLE_LISTENERS_TCP_PORT=1884 heddle    run on another port"),
+  HelpDoc.p("heddle config > heddle.yaml              begin a file with what is in force"),
+  HelpDoc.p("heddle check heddle.yaml                 list everything that is wrong with a file")
+])
+
+const rootCommand = <E, R>(start: (config: Config) => Effect.Effect<void, E, R>, env: Environment) => {
+  const chosen = (file: Option.Option<string>) =>
+    Option.orElse(file, () => Option.fromNullable(env[fileVariable]))
+
+  const runBroker = Effect.fnUntraced(function* (file: Option.Option<string>) {
+    const config = yield* loadConfig({ file: chosen(file), env })
+    yield* start(yield* withLogLevelOption(config))
+  })
+
+  const root = Command.make("heddle", { config: configOption }, ({ config }) => runBroker(config)).pipe(
+    Command.withDescription("Run the broker (as `heddle start`).")
+  )
+
+  /** `--config` may stand before or after the subcommand. */
+  const fileOf = (own: Option.Option<string>) =>
+    Effect.map(root, (parent) => Option.orElse(own, () => parent.config))
+
+  const startCommand = Command.make("start", { config: configOption }, ({ config }) =>
+    Effect.flatMap(fileOf(config), runBroker)
+  ).pipe(Command.withDescription("Run the broker until it is told to end by Ctrl-C or SIGTERM."))
+
+  const configCommand = Command.make(
+    "config",
+    { config: configOption },
+    Effect.fnUntraced(function* ({ config }) {
+      const file = yield* fileOf(config)
+      const { entries } = yield* resolveConfig({ file: chosen(file), env })
+      yield* Console.log(configurationYaml(entries).trimEnd())
+    })
+  ).pipe(
+    Command.withDescription(
+      "Print the configuration in force, with where each value that is no default comes from."
+    )
+  )
+
+  const checkCommand = Command.make(
+    "check",
+    { file: fileArgument },
+    Effect.fnUntraced(function* ({ file }) {
+      yield* resolveConfig({ file: Option.some(file), env })
+      yield* Console.log(`${file}: ok`)
+    })
+  ).pipe(
+    Command.withDescription(
+      "Check a configuration file, print every problem, and end with code 1 if there is one."
+    )
+  )
+
+  return Command.withSubcommands(root, [startCommand, configCommand, checkCommand])
+}
+
+const logLevels: Readonly<Record<LogLevel.LogLevel["_tag"], Config["log"]["level"]>> = {
+  All: "trace",
+  Trace: "trace",
+  Debug: "debug",
+  Info: "info",
+  Warning: "warning",
+  Error: "error",
+  Fatal: "fatal",
+  None: "none"
+}
+
+/** The command line's own `--log-level`, which is the fiber's by now, goes before the configuration's. */
+const withLogLevelOption = (config: Config): Effect.Effect<Config> =>
+  Effect.map(FiberRef.get(FiberRef.currentMinimumLogLevel), (level) =>
+    level === LogLevel.Info ? config : { ...config, log: { ...config.log, level: logLevels[level._tag] } }
+  )
+
+/** Tells what went wrong. Mistakes in the arguments have been told by the parser. */
+const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {
+  if (Cause.isInterruptedOnly(cause)) return Effect.void
+  const failure = Option.getOrUndefined(Cause.failureOption(cause))
+  if (ValidationError.isValidationError(failure)) return Effect.void
+  return failure instanceof Error ? Console.error(`heddle: ${failure.message}`) : Effect.logError(cause)
+}

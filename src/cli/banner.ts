@@ -1,0 +1,53 @@
+/** What a person sees when the broker has started: what listens where, what is kept where, who may connect, a first try. */
+
+import type { Config } from "../config/ConfigSchema.ts"
+import type { Listening } from "../transport/Transport.ts"
+
+export interface BannerFacts {
+  readonly version: string
+  readonly listening: ReadonlyArray<Listening>
+  /** Where sessions and messages are kept: `inMemory`, or a place. */
+  readonly storage: string
+  readonly anonymous: Config["authentication"]["anonymous"]
+}
+
+/** The storage line of a broker without a database. */
+export const inMemory = "in memory: gone when the process ends"
+
+const admitted: Readonly<Record<BannerFacts["anonymous"], string>> = {
+  loopback: "clients on this machine; others only with a user name that is accepted",
+  always: "everyone, without a user name (authentication.anonymous is always)",
+  never: "only clients with a user name that is accepted"
+}
+
+export const banner = ({ version, listening, storage, anonymous }: BannerFacts): string => {
+  const nameWidth = Math.max(0, ...listening.map(({ name }) => name.length))
+  const places = listening.map(({ name, address }) => `${name.padEnd(nameWidth)}  ${address}`)
+  return [
+    `Heddle ${version}`,
+    ...block("listens", places.length > 0 ? places : ["nowhere"]),
+    ...block("stores", [storage]),
+    ...block("admits", [admitted[anonymous]]),
+    ...block("try", firstTry(listening))
+  ].join("\n")
+}
+
+const block = (label: string, lines: ReadonlyArray<string>): ReadonlyArray<string> =>
+  lines.map((line, index) => `  ${(index === 0 ? label : "").padEnd(9)}${line}`)
+
+/** A subscriber and a publisher, in two terminals. */
+const firstTry = (listening: ReadonlyArray<Listening>): ReadonlyArray<string> => {
+  const tcp = listening.find(({ transport }) => transport === "tcp")
+  if (tcp !== undefined) {
+    return [
+      `mosquitto_sub -p ${tcp.port} -t 'hello/#' -v`,
+      `mosquitto_pub -p ${tcp.port} -t hello/world -m 'it works'`
+    ]
+  }
+  const ws = listening.find(({ transport }) => transport === "ws")
+  if (ws === undefined) return []
+  return [
+    `npx mqtt sub -l ws -p ${ws.port} -t 'hello/#' -v`,
+    `npx mqtt pub -l ws -p ${ws.port} -t hello/world -m 'it works'`
+  ]
+}
