@@ -1,10 +1,10 @@
 /**
  * An actor: private state behind a bounded mailbox, stepped in synchronous turns by the dispatcher.
  *
- * Senders `tell` (refused when the mailbox is full; the sender decides what that means) or `signal` (never refused: for
- * messages that something else bounds). What suspends - authentication, a store, a policy - runs as a child fiber whose
- * exit comes back as a message. A defect in a turn stops the actor, interrupts its children, drops its mail and tells its
- * parent, which decides what follows.
+ * Senders `tell` (refused when the mailbox is full; the sender decides what that means) or `signal` (never
+ * refused: for messages that something else bounds). What suspends - authentication, a store, a policy - runs
+ * as a child fiber whose exit comes back as a message. A defect, in a turn or in making that message, stops
+ * the actor, interrupts its children, drops its mail and tells its parent, which decides what follows.
  */
 
 import type * as Effect from "effect/Effect"
@@ -15,9 +15,9 @@ import { Mailbox, type MailboxLimits } from "./Mailbox.ts"
 
 /** What an actor does. One object implements it, usually the class that holds the actor's state. */
 export interface Behaviour<M> {
-  /** Takes mail until there is none or `budget` units are spent, performs the outputs, returns the units spent (at least 1). */
+  /** Takes mail until there is none or `budget` is spent, performs the outputs, returns the units spent. */
   readonly turn: (mail: Mailbox<M>, budget: number) => number
-  /** A turn threw: a bug. The actor has stopped already. */
+  /** The behaviour threw: a bug. The actor has stopped already. */
   readonly onDefect: (defect: unknown) => void
 }
 
@@ -84,8 +84,7 @@ export class Actor<M> implements Turn {
     try {
       return this.behaviour.turn(this.mail, budget)
     } catch (defect) {
-      this.stop()
-      this.behaviour.onDefect(defect)
+      this.fail(defect)
       return 1
     }
   }
@@ -96,14 +95,21 @@ export class Actor<M> implements Turn {
     this.children ??= new Set()
     const { children } = this
     const fiber = this.fork(effect)
-    children.add(fiber)
+    // It ran up to its first suspension inside `fork`: it may be done by now, or have stopped this actor.
+    if (this.ended) fiber.unsafeInterruptAsFork(fiber.id())
+    else children.add(fiber)
     fiber.addObserver((exit) => {
       children.delete(fiber)
-      this.signal(onExit(exit))
+      if (this.ended) return
+      try {
+        this.signal(onExit(exit))
+      } catch (defect) {
+        this.fail(defect)
+      }
     })
   }
 
-  /** Stops at once: no further turn, mail dropped, children interrupted. For the parent and for the actor itself. */
+  /** Stops at once: no further turn, mail dropped, children interrupted. For the parent and for itself. */
   stop(): void {
     if (this.ended) return
     this.ended = true
@@ -111,6 +117,11 @@ export class Actor<M> implements Turn {
     if (this.children === undefined) return
     for (const fiber of this.children) fiber.unsafeInterruptAsFork(fiber.id())
     this.children = undefined
+  }
+
+  private fail(defect: unknown): void {
+    this.stop()
+    this.behaviour.onDefect(defect)
   }
 
   private schedule(): void {

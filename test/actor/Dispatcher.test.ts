@@ -6,7 +6,7 @@ import * as Logger from "effect/Logger"
 import * as Scope from "effect/Scope"
 import * as TestClock from "effect/TestClock"
 import { Dispatcher, type RunQueue, type Turn } from "../../src/actor/Dispatcher.ts"
-import { effect, live } from "../support/effect.ts"
+import { effect, live, nextImmediate } from "../support/effect.ts"
 import { handDispatcher } from "./handDispatcher.ts"
 
 /** An actor reduced to its appetite: `pending` units of work, taken up to `perTurn` at a time. */
@@ -42,11 +42,6 @@ const served = (loads: ReadonlyArray<Load>) => loads.reduce((sum, load) => sum +
 const endless = (actors: number, perTurn?: number, onTurn?: (units: number) => void) =>
   Array.from({ length: actors }, () => new Load(Number.POSITIVE_INFINITY, perTurn, onTurn))
 
-/** The next turn of the event loop; what was due before it has run by then. */
-const nextImmediate = Effect.async<void>((resume) => {
-  setImmediate(() => resume(Effect.void))
-})
-
 describe("Dispatcher: fairness", () => {
   const QUANTUM = 512
 
@@ -61,7 +56,8 @@ describe("Dispatcher: fairness", () => {
       const onTurn = (units: number) => {
         time.elapsedMs += units / 100
       }
-      // A tenant with many busy actors against a tenant with one: it is the queues that share, not the actors.
+      // A tenant with many busy actors against a tenant with one: it is the queues that share, not the
+      // actors.
       const a = scheduleAll(dispatcher.runQueue(weightA), endless(1_000, 1, onTurn))
       const b = scheduleAll(dispatcher.runQueue(weightB), endless(1, 1, onTurn))
       for (let tick = 0; tick < 50; tick++) {

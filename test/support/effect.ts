@@ -1,7 +1,7 @@
 /**
- * Effects as tests. `effect` runs one in a scope of its own with the test services, so time stands still until the test
- * moves `TestClock`; `live` runs it in a scope with the real clock. Either way the scope is closed before the test ends,
- * and what a finalizer does wrong fails the test as well.
+ * Effects as tests. `effect` runs one in a scope of its own with the test services, so time stands still
+ * until the test moves `TestClock`; `live` runs it in a scope with the real clock. Either way the scope is
+ * closed before the test ends, and what a finalizer does wrong fails the test as well.
  */
 
 import { test } from "bun:test"
@@ -30,6 +30,11 @@ export const live = <A, E>(
   self: () => Effect.Effect<A, E, Scope.Scope>,
   timeoutMs?: number
 ): void => test(name, () => run(Effect.suspend(self).pipe(Effect.scoped)), timeoutMs)
+
+/** Waits for the next turn of the event loop: what was due before it, immediates included, has run by then. */
+export const nextImmediate: Effect.Effect<void> = Effect.async((resume) => {
+  setImmediate(() => resume(Effect.void))
+})
 
 /** Runs an effect to its end; a failure is thrown with its whole cause. For hooks such as `beforeAll`. */
 export const run = async <A, E>(self: Effect.Effect<A, E>): Promise<A> => {
