@@ -54,6 +54,13 @@ export interface Wire {
   readonly end: () => void
   /** Ends the stream at once, without waiting for anything. `onClose` follows once. */
   readonly destroy: () => void
+  /** Clock instant (ms) at which the byte stream was accepted, before any TLS or WebSocket handshake. */
+  readonly acceptedAtMs?: number
+  /**
+   * Says that the peer has proved who it is (its CONNECT was accepted): the listener's admission limit no longer counts it as
+   * a pending handshake. A wire that closes is settled by that. May be called repeatedly.
+   */
+  readonly settled?: () => void
 }
 
 /** The receiver of a wire's events. */
@@ -62,7 +69,10 @@ export interface WireHandler {
   readonly onData: (chunk: Uint8Array) => void
   /** The wire takes bytes again after a short write. */
   readonly onDrain: () => void
-  /** The last event, exactly once. `reason` is for events and logs. */
+  /**
+   * The last event, exactly once, and never from inside a call of the wire. `reason` is for events and logs.
+   * Bytes that arrived before an orderly close are handed over first, also when the wire is paused: then after `resume`.
+   */
   readonly onClose: (reason: string) => void
 }
 
