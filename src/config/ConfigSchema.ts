@@ -41,8 +41,13 @@ const Limits = Schema.Struct({
   ),
   acceptRatePerAddress: describe(
     integer(0, countMax),
-    "Connections accepted per second from one address; 0 does not limit",
+    "Connections accepted per second from one address (of IPv6, one /64); 0 does not limit",
     0
+  ),
+  acceptBurstPerAddress: describe(
+    integer(1, countMax),
+    "Connections accepted at once from one address before `acceptRatePerAddress` holds",
+    1000
   ),
   pendingHandshakes: describe(
     integer(1, countMax),

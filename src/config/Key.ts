@@ -6,12 +6,12 @@
  * annotations, so a key is described in one place.
  */
 
-import { isIP } from "node:net"
 import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
+import { CidrSet } from "../transport/Cidr.ts"
 import { formatDuration, formatSize, parseDuration, parseSize } from "./Units.ts"
 
 /** What is known of a key beside its schema. */
@@ -147,10 +147,11 @@ export const secret = (allowed: string) =>
   key(Schema.Redacted(Schema.NonEmptyString), { allowed, secret: true })
 
 const isNetwork = (network: string): boolean => {
-  const [address = "", prefix, ...rest] = network.split("/")
-  const family = isIP(address)
-  if (family === 0 || rest.length > 0) return false
-  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128))
+  try {
+    return new CidrSet([network]) !== undefined
+  } catch {
+    return false
+  }
 }
 
 export const networks = key(Schema.Array(Schema.String.pipe(Schema.filter(isNetwork))), {

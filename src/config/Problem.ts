@@ -31,18 +31,22 @@ export class ConfigError extends Data.TaggedError("ConfigError")<{
 
 /** Advice on a name that does not exist: the one that was likely meant, or else all that are known. */
 export const suggest = (name: string, known: ReadonlyArray<string>): string => {
-  const ranked = known
-    .map((candidate) => ({
-      candidate,
-      distance: levensteinDistance(name, candidate, CliConfig.defaultConfig)
-    }))
-    .sort((a, b) => a.distance - b.distance)
-  const nearest = ranked[0]
-  if (nearest !== undefined && nearest.distance <= Math.max(2, Math.floor(name.length / 4))) {
+  const nearest = known
+    .map((candidate) => ({ candidate, distance: distanceOf(name, candidate) }))
+    .reduce((best, next) => (next.distance < best.distance ? next : best), {
+      candidate: "",
+      distance: Infinity
+    })
+  if (nearest.distance <= Math.max(2, Math.floor(name.length / 4)))
     return `did you mean ${nearest.candidate}?`
-  }
   return known.length > 12 ? "see `heddle config` for the names" : `expected one of ${known.join(", ")}`
 }
+
+/** Edits between two names; a beginning of a name is as good as one edit. */
+const distanceOf = (name: string, candidate: string): number =>
+  name.length > 3 && candidate.toLowerCase().startsWith(name.toLowerCase())
+    ? 1
+    : levensteinDistance(name, candidate, CliConfig.defaultConfig)
 
 /** A value as it appears in a message: one line, not too long. */
 export const shown = (value: unknown): string => {

@@ -1,0 +1,75 @@
+import { describe, expect, test } from "bun:test"
+import { existsSync } from "node:fs"
+import { join } from "node:path"
+import * as Either from "effect/Either"
+import { configurationTable, configurationYaml } from "../../src/config/ConfigText.ts"
+import { fixedLeaves, listenerLeaves } from "../../src/config/Keys.ts"
+import { resolve } from "../../src/config/Resolution.ts"
+
+const content = {
+  listeners: {
+    ws: { origins: ["https://example.com"] },
+    unix: { path: "/run/heddle.sock" },
+    tls: {
+      tls: { cert: "c.pem", key: "k.pem", sni: [{ names: ["*.example.com"], cert: "d.pem", key: "l.pem" }] }
+    }
+  },
+  limits: { packetBytesMax: "2MB" },
+  session: { sessionExpiryIntervalMax: "never", queuePolicy: "disconnect" }
+}
+
+const env = { HEDDLE_LOG_LEVEL: "debug", HEDDLE_LISTENERS_TLS_TLS_PASSPHRASE: "hunter2" }
+
+const { entries } = Either.getOrThrow(resolve({ file: { name: "heddle.yaml", content }, env }))
+
+describe("`heddle config`", () => {
+  const yaml = configurationYaml(entries)
+
+  test("prints a file that says the same", () => {
+    const again = Either.getOrThrow(
+      resolve({ file: { name: "again.yaml", content: Bun.YAML.parse(yaml) }, env })
+    )
+    const values = (from: typeof entries) => [...from].map(([key, { value }]) => [key, value])
+    expect(values(again.entries)).toEqual(values(entries))
+  })
+
+  test("says where each value that is no default comes from", () => {
+    expect(yaml.match(/^.*#.*$/gm)).toEqual([
+      '    origins: ["https://example.com"] # heddle.yaml',
+      "    path: /run/heddle.sock # heddle.yaml",
+      "      cert: c.pem # heddle.yaml",
+      "      key: k.pem # heddle.yaml",
+      '      passphrase: "<redacted>" # HEDDLE_LISTENERS_TLS_TLS_PASSPHRASE',
+      '      sni: [{"names":["*.example.com"],"cert":"d.pem","key":"l.pem"}] # heddle.yaml',
+      "  packetBytesMax: 2MB # heddle.yaml",
+      "  sessionExpiryIntervalMax: never # heddle.yaml",
+      "  queuePolicy: disconnect # heddle.yaml",
+      "  level: debug # HEDDLE_LOG_LEVEL"
+    ])
+  })
+
+  test("does not print secrets", () => {
+    expect(yaml).not.toContain("hunter2")
+  })
+})
+
+describe("the table of all keys", () => {
+  const table = configurationTable()
+
+  test("has a row for each, with a meaning and a default or a reason why there is none", () => {
+    const leaves = [...listenerLeaves, ...fixedLeaves]
+    expect(table.split("\n")).toHaveLength(2 + leaves.length)
+    expect(leaves.filter(({ facts }) => facts.description === "").map(({ path }) => path)).toEqual([])
+    expect(fixedLeaves.filter(({ facts }) => facts.default === undefined).map(({ path }) => path)).toEqual([])
+  })
+
+  test("stands in the README as it is", async () => {
+    const readme = join(import.meta.dir, "../../README.md")
+    // The manual comes with the first release of the broker; from then on it has to agree.
+    if (!existsSync(readme)) return
+    const marked = /<!-- configuration -->\n+([\s\S]*?)\n+<!-- \/configuration -->/.exec(
+      await Bun.file(readme).text()
+    )
+    expect(marked?.[1]).toBe(table)
+  })
+})
