@@ -1,10 +1,12 @@
 /**
- * The literal children of a trie node: an open-addressing hash table over the first level of each child's label, as
- * free functions over an array of slots that the node owns.
+ * The literal children of a trie node: an open-addressing hash table over the first level of each child's label.
  *
  * It holds no keys: a child already knows its text, so that a look-up hashes and compares characters in place and
- * never cuts a level out of a topic. Against a `Map` keyed by level strings that is a key string (64 bytes) and 30-50
- * bytes of table saved for each child, and no allocation for each level matched.
+ * never cuts a level out of a topic. A `Map` from level strings would cost a key string and a larger entry for each
+ * child, and an allocation for each level matched.
+ *
+ * A large table is cut into parts that grow one by one: to rehash a million children at once stops the thread for a
+ * quarter of a second (Bun 1.4.5, 2026-11).
  *
  * Clients choose the levels, so the hash starts from a random seed and every character is mixed in through a multiply
  * and a shift: nobody can prepare levels that collide. Nothing that a caller sees depends on the seed.
@@ -18,134 +20,175 @@ export interface Labelled {
   readonly start: number
 }
 
-/** A power of two of slots, filled without gaps inside a probe sequence. */
-export type Slots<N extends Labelled> = Array<N | undefined>
+export class ChildTable<N extends Labelled> {
+  count = 0
+  /** A power of two of slots; three quarters are used at most, or all of up to four. */
+  #slots: Array<N | undefined> | undefined = undefined
+  /** Instead of slots: 256 tables, by the upper bits of the hash. */
+  #parts: Array<ChildTable<N>> | undefined = undefined
 
-/** The child whose label begins with the level `text[start, end)`. */
-export const findChild = <N extends Labelled>(
-  slots: Slots<N>,
-  text: string,
-  start: number,
-  end: number
-): N | undefined => {
-  const mask = slots.length - 1
-  let slot = hashLevel(text, start, end) & mask
-  // A table of up to four slots may be full, hence the count.
-  for (let probes = 0; probes <= mask; probes++) {
-    const child = slots[slot]
-    if (child === undefined || hasFirstLevel(child, text, start, end)) return child
-    slot = (slot + 1) & mask
+  /** The child whose label begins with the level of `text` at `start`. */
+  find(text: string, start: number): N | undefined {
+    return this.count === 0 ? undefined : this.#find(text, start, hashLevel(text, start))
   }
-  return undefined
-}
 
-/** Adds a child that is not in the table of `count` children; returns the slots to keep, larger ones if need be. */
-export const addChild = <N extends Labelled>(
-  slots: Slots<N> | undefined,
-  count: number,
-  child: N
-): Slots<N> => {
-  const target = slots === undefined ? [undefined, undefined] : withRoom(slots, count)
-  insert(target, child)
-  return target
-}
+  /** Adds a child whose first level is not in the table. */
+  add(child: N): void {
+    if (this.#slots !== undefined && this.count >= splitAt) this.#split()
+    this.#add(child, hashLevel(child.text, child.start))
+  }
 
-/** Puts `next` in the place of `child`; both begin with the same level. */
-export const replaceChild = <N extends Labelled>(slots: Slots<N>, child: N, next: N): void => {
-  slots[slotOf(slots, child)] = next
-}
+  /** Puts `next` in the place of `child`; both begin with the same level. */
+  replace(child: N, next: N): void {
+    const hash = hashLevel(child.text, child.start)
+    const table = this.#partOf(hash)
+    if (table.#slots !== undefined) table.#slots[slotOf(table.#slots, child, hash)] = next
+  }
 
-/** Removes a child from a table of `count` children; returns the slots to keep, undefined when none is left. */
-export const removeChild = <N extends Labelled>(
-  slots: Slots<N>,
-  count: number,
-  child: N
-): Slots<N> | undefined => {
-  if (count === 1) return undefined
-  const mask = slots.length - 1
-  let gap = slotOf(slots, child)
-  slots[gap] = undefined
-  // Close the gap: a later entry of the run moves into it, unless its own first slot lies behind the gap.
-  for (let slot = (gap + 1) & mask; slot !== gap; slot = (slot + 1) & mask) {
-    const entry = slots[slot]
-    if (entry === undefined) break
-    const home = homeOf(entry, mask)
-    if (((slot - home) & mask) >= ((slot - gap) & mask)) {
-      slots[gap] = entry
-      slots[slot] = undefined
-      gap = slot
+  /** Removes a child that is in the table. */
+  remove(child: N): void {
+    const hash = hashLevel(child.text, child.start)
+    this.count--
+    if (this.#parts !== undefined) {
+      this.#partOf(hash).remove(child)
+      if (this.count < unsplitAt) this.#join()
+    } else if (this.count === 0) {
+      this.#slots = undefined
+    } else if (this.#slots !== undefined) {
+      clearSlot(this.#slots, slotOf(this.#slots, child, hash))
+      const { length } = this.#slots
+      if (length > smallCapacity && this.count <= length >> 3) this.#slots = resized(this.#slots, length >> 1)
     }
   }
-  return slots.length > smallCapacity && count - 1 <= slots.length >> 3
-    ? resized(slots, slots.length >> 1)
-    : slots
-}
 
-/** Any child of a table that has one. */
-export const anyOf = <N extends Labelled>(slots: Slots<N>): N | undefined => {
-  for (const child of slots) if (child !== undefined) return child
-  return undefined
+  /** Any child; undefined when there is none. */
+  any(): N | undefined {
+    if (this.count === 0) return undefined
+    if (this.#parts !== undefined) return this.#parts.find((part) => part.count > 0)?.any()
+    return this.#slots?.find((child) => child !== undefined)
+  }
+
+  #find(text: string, start: number, hash: number): N | undefined {
+    const slots = this.#slots
+    if (slots === undefined) return this.#partOf(hash).#find(text, start, hash)
+    const mask = slots.length - 1
+    let slot = hash & mask
+    // A table of up to four slots may be full, hence the count.
+    for (let probes = 0; probes <= mask; probes++) {
+      const child = slots[slot]
+      if (child === undefined || beginsWithLevel(child, text, start)) return child
+      slot = (slot + 1) & mask
+    }
+    return undefined
+  }
+
+  #add(child: N, hash: number): void {
+    this.count++
+    if (this.#parts !== undefined) {
+      this.#partOf(hash).#add(child, hash)
+      return
+    }
+    let slots = (this.#slots ??= [undefined, undefined])
+    const room = slots.length <= smallCapacity ? slots.length : (slots.length >> 2) * 3
+    if (this.count > room) slots = this.#slots = resized(slots, slots.length * 2)
+    insert(slots, child, hash)
+  }
+
+  /** The table that holds the children with this hash: a part, or this table itself. */
+  #partOf(hash: number): ChildTable<N> {
+    return this.#parts?.[hash >>> partShift] ?? this
+  }
+
+  #split(): void {
+    const slots = this.#slots ?? []
+    this.#slots = undefined
+    this.#parts = Array.from({ length: partCount }, () => new ChildTable<N>())
+    for (const child of slots) {
+      if (child === undefined) continue
+      const hash = hashLevel(child.text, child.start)
+      this.#partOf(hash).#add(child, hash)
+    }
+  }
+
+  #join(): void {
+    const parts = this.#parts ?? []
+    this.#parts = undefined
+    this.count = 0
+    for (const part of parts) {
+      for (const child of part.#slots ?? []) if (child !== undefined) this.add(child)
+    }
+  }
 }
 
 const smallCapacity = 4
+const partShift = 24
+const partCount = 256
+/** A table with more children has parts; one with far fewer has none again. Parts have no parts. */
+const splitAt = 16_384
+const unsplitAt = splitAt >> 2
 
 const seed = crypto.getRandomValues(new Int32Array(1))[0] ?? 0
 
-const hashLevel = (text: string, start: number, end: number): number => {
+const hashLevel = (text: string, start: number): number => {
   let hash = seed
-  for (let index = start; index < end; index++) {
-    hash = Math.imul(hash ^ text.charCodeAt(index), 0x9e3779b1)
-    hash ^= hash >>> 15
-  }
-  return hash
-}
-
-const homeOf = (child: Labelled, mask: number): number => {
-  const { text } = child
-  let hash = seed
-  for (let index = child.start; index < text.length; index++) {
+  for (let index = start; index < text.length; index++) {
     const code = text.charCodeAt(index)
     if (code === slash) break
     hash = Math.imul(hash ^ code, 0x9e3779b1)
     hash ^= hash >>> 15
   }
-  return hash & mask
+  return hash
 }
 
-const hasFirstLevel = (child: Labelled, text: string, start: number, end: number): boolean => {
+const beginsWithLevel = (child: Labelled, text: string, start: number): boolean => {
   const own = child.text
   let at = child.start
-  if (at + (end - start) > own.length) return false
-  for (let index = start; index < end; index++) {
-    if (own.charCodeAt(at) !== text.charCodeAt(index)) return false
+  for (let index = start; index < text.length; index++) {
+    const code = text.charCodeAt(index)
+    if (code === slash) break
+    if (at >= own.length || own.charCodeAt(at) !== code) return false
     at++
   }
-  return at === own.length || own.charCodeAt(at) === slash
+  return at >= own.length || own.charCodeAt(at) === slash
 }
 
-const slotOf = <N extends Labelled>(slots: Slots<N>, child: N): number => {
+const slotOf = <N extends Labelled>(slots: Array<N | undefined>, child: N, hash: number): number => {
   const mask = slots.length - 1
-  let slot = homeOf(child, mask)
+  let slot = hash & mask
   while (slots[slot] !== child) slot = (slot + 1) & mask
   return slot
 }
 
-const insert = <N extends Labelled>(slots: Slots<N>, child: N): void => {
+const insert = <N extends Labelled>(slots: Array<N | undefined>, child: N, hash: number): void => {
   const mask = slots.length - 1
-  let slot = homeOf(child, mask)
+  let slot = hash & mask
   while (slots[slot] !== undefined) slot = (slot + 1) & mask
   slots[slot] = child
 }
 
-const withRoom = <N extends Labelled>(slots: Slots<N>, count: number): Slots<N> => {
-  const room = slots.length <= smallCapacity ? slots.length : (slots.length >> 2) * 3
-  return count < room ? slots : resized(slots, slots.length * 2)
+/** Empties a slot and closes the gap: an entry of the run behind it moves in, unless its own first slot is behind too. */
+const clearSlot = <N extends Labelled>(slots: Array<N | undefined>, cleared: number): void => {
+  const mask = slots.length - 1
+  let gap = cleared
+  slots[gap] = undefined
+  for (let slot = (gap + 1) & mask; slot !== gap; slot = (slot + 1) & mask) {
+    const entry = slots[slot]
+    if (entry === undefined) break
+    const displacement = (slot - hashLevel(entry.text, entry.start)) & mask
+    if (displacement >= ((slot - gap) & mask)) {
+      slots[gap] = entry
+      slots[slot] = undefined
+      gap = slot
+    }
+  }
 }
 
-const resized = <N extends Labelled>(slots: Slots<N>, capacity: number): Slots<N> => {
-  // Pushed, because `new Array(n)` beyond 100,000 makes a sparse array.
-  const next: Slots<N> = []
+const resized = <N extends Labelled>(slots: Array<N | undefined>, capacity: number): Array<N | undefined> => {
+  // Pushed, because a long `new Array(n)` is sparse.
+  const next: Array<N | undefined> = []
   for (let slot = 0; slot < capacity; slot++) next.push(undefined)
-  for (const child of slots) if (child !== undefined) insert(next, child)
+  for (const child of slots) {
+    if (child !== undefined) insert(next, child, hashLevel(child.text, child.start))
+  }
   return next
 }

@@ -14,7 +14,7 @@
  * of one of them. Hence no text outlives its subscriptions. All loops are iterative: a filter can have 65,536 levels.
  */
 
-import { addChild, anyOf, findChild, removeChild, replaceChild, type Slots } from "./ChildTable.ts"
+import { ChildTable } from "./ChildTable.ts"
 import { Subscribers } from "./Subscribers.ts"
 import { levelEnd, matchLevels } from "./TopicFilter.ts"
 import { dollar, hash, plus, slash } from "./TopicName.ts"
@@ -106,6 +106,7 @@ export class SubscriptionTrie<K extends object, V> {
       const branches: Branches<K, V> | undefined = node.branches
       if (position > length) appendValues(node, into)
       let next: Node<K, V> | undefined
+      let from = 0
       if (branches !== undefined) {
         // `#` also matches the level above it: `a/#` matches `a`.
         if (wildcards && branches.hash !== undefined) appendValues(branches.hash, into)
@@ -114,19 +115,23 @@ export class SubscriptionTrie<K extends object, V> {
             nodes.push(branches.plus)
             positions.push(position)
           }
-          if (branches.slots !== undefined) {
-            next = findChild(branches.slots, topic, position, levelEnd(topic, position))
+          next = branches.find(topic, position)
+          if (next !== undefined) {
+            const end = levelEnd(topic, position)
+            from = next.start + (end - position) + 1
+            position = end + 1
           }
         }
       }
       wildcards = true
       for (;;) {
         if (next !== undefined) {
-          position = matchLevels(next.text, next.start, next.end, topic, position)
+          position = matchLevels(next.text, from, next.end, topic, position)
           if (position !== -1) break
         }
         next = nodes.pop()
         if (next === undefined) return
+        from = next.start
         position = positions.pop() as number
       }
       node = next
@@ -248,13 +253,11 @@ class Node<K extends object, V> {
   ) {}
 }
 
-/** The children of a node, and its subscribers when they are more than one. */
-class Branches<K extends object, V> {
+/** The children of a node (the table itself has the literal ones), and its subscribers when they are more than one. */
+class Branches<K extends object, V> extends ChildTable<Node<K, V>> {
   many: Subscribers<K, V> | undefined = undefined
   plus: Node<K, V> | undefined = undefined
   hash: Node<K, V> | undefined = undefined
-  slots: Slots<Node<K, V>> | undefined = undefined
-  count = 0
 }
 
 const hasSubscribers = <K extends object, V>(node: Node<K, V>): boolean =>
@@ -287,18 +290,18 @@ const childAt = <K extends object, V>(
   start: number
 ): Node<K, V> | undefined => {
   if (branches === undefined) return undefined
-  const code = filter.charCodeAt(start)
+  const code = start < filter.length ? filter.charCodeAt(start) : slash
   if (code === plus) return branches.plus
   if (code === hash) return branches.hash
-  return branches.slots && findChild(branches.slots, filter, start, levelEnd(filter, start))
+  return branches.find(filter, start)
 }
 
 const addTo = <K extends object, V>(node: Node<K, V>, child: Node<K, V>): void => {
   const branches = branchesOf(node)
-  const code = child.text.charCodeAt(child.start)
+  const code = child.start < child.end ? child.text.charCodeAt(child.start) : slash
   if (code === plus) branches.plus = child
   else if (code === hash) branches.hash = child
-  else branches.slots = addChild(branches.slots, branches.count++, child)
+  else branches.add(child)
 }
 
 const replaceIn = <K extends object, V>(
@@ -308,7 +311,7 @@ const replaceIn = <K extends object, V>(
 ): void => {
   if (branches === undefined) return
   if (branches.plus === child) branches.plus = next
-  else if (branches.slots !== undefined) replaceChild(branches.slots, child, next)
+  else branches.replace(child, next)
 }
 
 const removeFrom = <K extends object, V>(node: Node<K, V>, child: Node<K, V>): void => {
@@ -316,16 +319,14 @@ const removeFrom = <K extends object, V>(node: Node<K, V>, child: Node<K, V>): v
   if (branches === undefined) return
   if (branches.plus === child) branches.plus = undefined
   else if (branches.hash === child) branches.hash = undefined
-  else if (branches.slots !== undefined) {
-    branches.slots = removeChild(branches.slots, branches.count--, child)
-  }
+  else branches.remove(child)
   dropEmptyBranches(node)
 }
 
 /** Any child of a node that has one. */
 const anyChild = <K extends object, V>(node: Node<K, V>): Node<K, V> => {
   const { branches } = node
-  const child = branches?.plus ?? branches?.hash ?? (branches?.slots && anyOf(branches.slots))
+  const child = branches?.plus ?? branches?.hash ?? branches?.any()
   if (child === undefined) throw new RangeError("a trie node without subscribers has no child")
   return child
 }

@@ -64,8 +64,9 @@ export const matchesFilter = (filter: string, topic: string): boolean => {
 export const filterContains = (outer: string, inner: string): boolean => {
   // [MQTT-4.7.2-1]: a wildcard in front leaves out the `$` topics, which the inner filter names.
   if (inner.charCodeAt(0) === dollar && startsWithWildcard(outer)) return false
-  // A topic has a first level, so that here, and only here, `+/#` says no more than `#`.
-  if (inner === "#") return outer === "#" || outer === "+/#"
+  // A topic has a level, so that `+/#` says no less than `#`; the empty topic is none, so that `/+/#` says as much as `/#`.
+  if (inner === "#" && outer === "+/#") return true
+  if (inner === "/#" && (outer === "/+/#" || outer === "+/+/#")) return true
   let outerStart = 0
   let innerStart = 0
   while (outerStart <= outer.length) {
@@ -82,6 +83,8 @@ export const filterContains = (outer: string, inner: string): boolean => {
 
 /** Whether there is a topic that both filters match. */
 export const filtersOverlap = (a: string, b: string): boolean => {
+  // They would meet in the empty topic, which there is not. [MQTT-4.7.3-1]
+  if ((a === "+" && b === "/#") || (a === "/#" && b === "+")) return false
   // [MQTT-4.7.2-1]
   if (a.charCodeAt(0) === dollar && startsWithWildcard(b)) return false
   if (b.charCodeAt(0) === dollar && startsWithWildcard(a)) return false
@@ -147,7 +150,8 @@ export const startsWithWildcard = (filter: string): boolean => {
   return code === plus || code === hash
 }
 
-const sameLevel = (a: string, aStart: number, b: string, bStart: number): boolean => {
+/** Whether the level of `a` at `aStart` and that of `b` at `bStart` are the same text. */
+export const sameLevel = (a: string, aStart: number, b: string, bStart: number): boolean => {
   let left = aStart
   let right = bStart
   while (left < a.length && a.charCodeAt(left) !== slash) {

@@ -13,7 +13,7 @@
  */
 
 import { type Position, SortedTopics } from "./SortedTopics.ts"
-import { levelEnd, matchesFilter, startsWithWildcard } from "./TopicFilter.ts"
+import { levelEnd, matchesFilter, sameLevel, startsWithWildcard } from "./TopicFilter.ts"
 import { dollar, hash, plus, slash } from "./TopicName.ts"
 
 /** A bounded step of a walk over the topics that match a filter. */
@@ -137,20 +137,14 @@ const nextCandidate = (filter: string, topic: string): string | undefined => {
   let plusEnd = -1
   let lastIsPlus = false
   while (filterStart <= filter.length && start <= topic.length) {
-    const filterEnd = levelEnd(filter, filterStart)
     lastIsPlus = filter.charCodeAt(filterStart) === plus
-    if (lastIsPlus) {
-      start = levelEnd(topic, start)
-      plusEnd = start
-      start++
-    } else {
-      const wanted = topic.slice(0, start) + filter.slice(filterStart, filterEnd)
-      if (!topic.startsWith(wanted) || !endsLevel(topic, wanted.length)) {
-        return differs(filter, filterEnd, wanted, topic) ?? after(topic, plusEnd)
-      }
-      start = wanted.length + 1
+    if (!lastIsPlus && !sameLevel(filter, filterStart, topic, start)) {
+      return differs(filter, filterStart, topic, start) ?? after(topic, plusEnd)
     }
-    filterStart = filterEnd + 1
+    const end = levelEnd(topic, start)
+    if (lastIsPlus) plusEnd = end
+    start = end + 1
+    filterStart = levelEnd(filter, filterStart) + 1
   }
   // Too deep for the filter.
   if (start <= topic.length) return after(topic, plusEnd)
@@ -158,8 +152,10 @@ const nextCandidate = (filter: string, topic: string): string | undefined => {
   return lastIsPlus ? topic : `${topic}/`
 }
 
-/** Where `wanted`, the path to the level that differs, or what lies below it, begins; undefined when it is behind. */
-const differs = (filter: string, filterEnd: number, wanted: string, topic: string): string | undefined => {
+/** Where the filter's own level at `filterStart` stands in the topic's branch, or what is below it, if it is ahead. */
+const differs = (filter: string, filterStart: number, topic: string, start: number): string | undefined => {
+  const filterEnd = levelEnd(filter, filterStart)
+  const wanted = topic.slice(0, start) + filter.slice(filterStart, filterEnd)
   const isLast = filterEnd === filter.length
   const isBeforeHash = filter.charCodeAt(filterEnd + 1) === hash
   if ((isLast || isBeforeHash) && topic < wanted) return wanted
@@ -167,12 +163,9 @@ const differs = (filter: string, filterEnd: number, wanted: string, topic: strin
   return !isLast && topic < below ? below : undefined
 }
 
-/** The least text behind all that begins with `topic[0, levelEnd]` and a slash. */
-const after = (topic: string, levelEnd: number): string | undefined =>
-  levelEnd === -1 ? undefined : `${topic.slice(0, levelEnd)}${afterSlash}`
+/** The least text behind all that begins with `topic[0, end)` and a slash. */
+const after = (topic: string, end: number): string | undefined =>
+  end === -1 ? undefined : `${topic.slice(0, end)}${afterSlash}`
 
 const afterSlash = String.fromCharCode(slash + 1)
 const afterSystemTopics = String.fromCharCode(dollar + 1)
-
-const endsLevel = (topic: string, at: number): boolean =>
-  at === topic.length || topic.charCodeAt(at) === slash
