@@ -1,0 +1,20 @@
+# The broker in a container: docker build -t heddle . && docker run -p 1883:1883 -p 8083:8083 heddle
+#
+# Clients outside the container are not on loopback, so by default they need a user name that is accepted. To try it out
+# without: -e HEDDLE_AUTHENTICATION_ANONYMOUS=always. A configuration file: -v ./heddle.yaml:/app/heddle.yaml:ro
+# -e HEDDLE_CONFIG=heddle.yaml.
+
+FROM oven/bun:1.4.5-slim AS packages
+WORKDIR /app
+COPY package.json bun.lock bunfig.toml ./
+RUN bun install --frozen-lockfile --production
+
+FROM oven/bun:1.4.5-slim
+WORKDIR /app
+ENV NODE_ENV=production
+COPY --from=packages /app/node_modules ./node_modules
+COPY package.json bunfig.toml ./
+COPY src ./src
+USER bun
+EXPOSE 1883 8083
+ENTRYPOINT ["bun", "src/main.ts"]
