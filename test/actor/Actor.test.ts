@@ -25,7 +25,9 @@ interface SetUp<M> {
 const recording = <M>({ runQueue, limits = roomy, fork = noFork, onMessage = () => {} }: SetUp<M>) => {
   const handled: Array<M> = []
   const defects: Array<unknown> = []
+  const counts = { turns: 0 }
   const turn = (mail: Mailbox<M>, budget: number) => {
+    counts.turns++
     let units = 0
     while (units < budget) {
       const message = mail.take()
@@ -38,7 +40,7 @@ const recording = <M>({ runQueue, limits = roomy, fork = noFork, onMessage = () 
   }
   const onDefect = (defect: unknown) => void defects.push(defect)
   const actor: Actor<M> = new Actor<M>({ runQueue, limits, behaviour: { turn, onDefect }, fork })
-  return { actor, handled, defects }
+  return { actor, handled, defects, counts }
 }
 
 describe("Actor: mail", () => {
@@ -101,7 +103,7 @@ describe("Actor: end", () => {
   test("after `stop` it handles nothing, takes nothing and drops its mail", () => {
     const { dispatcher } = handDispatcher()
     const runQueue = dispatcher.runQueue(1)
-    const { actor, handled } = recording<number>({ runQueue })
+    const { actor, counts, handled } = recording<number>({ runQueue })
     actor.tell(1)
     actor.stop()
     actor.stop()
@@ -109,7 +111,7 @@ describe("Actor: end", () => {
     expect(actor.tell(2)).toBe(false)
     actor.signal(3)
     dispatcher.tick()
-    expect(handled).toEqual([])
+    expect([handled.length, counts.turns]).toEqual([0, 0])
     expect([actor.mailLength, runQueue.waiting]).toEqual([0, 0])
   })
 

@@ -123,10 +123,10 @@ describe("Dispatcher: fairness", () => {
     }
   })
 
-  test("an idle queue saves nothing up", () => {
+  test("an idle queue comes back with a full round, and no more", () => {
     const { dispatcher } = handDispatcher({ quantum: 10, turnBudget: 10, tickMs: 1 })
     const idler = dispatcher.runQueue(1)
-    for (let tick = 0; tick < 100; tick++) {
+    for (let tick = 0; tick < 95; tick++) {
       idler.schedule(new Load(1))
       dispatcher.tick()
     }
@@ -386,6 +386,27 @@ describe("Dispatcher: the fiber", () => {
       dispatcher.flushLater({ flush: () => flushes++ })
       for (let i = 0; i < 3; i++) yield* nextImmediate
       expect(flushes).toBe(1)
+    })
+  )
+
+  live("goes on when turns and flushes ask for more while it runs", () =>
+    Effect.gen(function* () {
+      const dispatcher = yield* Dispatcher.make({ tickMs: 0 })
+      let flushes = 0
+      const again = {
+        flush: () => {
+          flushes++
+          if (flushes < 5) dispatcher.flushLater(again)
+        }
+      }
+      dispatcher.flushLater(again)
+      for (let i = 0; i < 10; i++) yield* nextImmediate
+      expect(flushes).toBe(5)
+      const queue = dispatcher.runQueue(1)
+      const last = new Load(1)
+      queue.schedule(new Load(1, 1, () => queue.schedule(last)))
+      for (let i = 0; i < 10; i++) yield* nextImmediate
+      expect(last.served).toBe(1)
     })
   )
 

@@ -1,3 +1,4 @@
+import { heapStats } from "bun:jsc"
 import { describe, expect, test } from "bun:test"
 import * as fc from "effect/FastCheck"
 import { Fifo } from "../../src/actor/Fifo.ts"
@@ -60,5 +61,19 @@ describe("Fifo", () => {
     // The last ones may still stand on the stack of this function.
     expect(taken.slice(0, 1_900).filter((ref) => ref.deref() !== undefined).length).toBeLessThan(20)
     expect(fifo.length).toBe(1)
+  })
+
+  test("a queue that never runs empty does not grow with what went through it", () => {
+    const fifo = new Fifo<number>()
+    fifo.push(0)
+    Bun.gc(true)
+    const before = heapStats().heapSize
+    for (let i = 1; i < 2_000_000; i++) {
+      fifo.push(i)
+      fifo.shift()
+    }
+    Bun.gc(true)
+    expect(heapStats().heapSize - before).toBeLessThan(4 << 20)
+    expect(fifo.peek()).toBe(1_999_999)
   })
 })

@@ -1,4 +1,6 @@
-/** A dispatcher without its fiber: a test steps it, and both its clocks stand still until the test moves them. */
+/**
+ * A dispatcher without its fiber: a test steps it, and both its clocks stand still until the test moves them.
+ */
 
 import * as Clock from "effect/Clock"
 import { Dispatcher, type DispatcherOptions, defaultDispatcherOptions } from "../../src/actor/Dispatcher.ts"
