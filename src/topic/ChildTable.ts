@@ -1,15 +1,17 @@
 /**
- * The literal children of a trie node: an open-addressing hash table over the first level of each child's label.
+ * The literal children of a trie node: an open-addressing hash table over the first level of each child's
+ * label.
  *
- * It holds no keys: a child already knows its text, so that a look-up hashes and compares characters in place and
- * never cuts a level out of a topic. A `Map` from level strings would cost a key string and a larger entry for each
- * child, and an allocation for each level matched.
+ * It holds no keys: a child already knows its text, so that a look-up hashes and compares characters in place
+ * and never cuts a level out of a topic. A `Map` from level strings would cost a key string and a larger
+ * entry for each child, and an allocation for each level matched.
  *
- * A large table is cut into parts that grow one by one: to rehash a million children at once stops the thread for a
- * quarter of a second (Bun 1.4.5, 2026-11).
+ * A large table is cut into parts that grow one by one: to rehash a million children at once stops the thread
+ * for a quarter of a second (Bun 1.4.5, 2026-11).
  *
- * Clients choose the levels, so the hash starts from a random seed and every character is mixed in through a multiply
- * and a shift: nobody can prepare levels that collide. Nothing that a caller sees depends on the seed.
+ * Clients choose the levels, so the hash starts from a random seed and every character is mixed in through a
+ * multiply and a shift: nobody can prepare levels that collide. Nothing that a caller sees depends on the
+ * seed.
  */
 
 import { slash } from "./TopicName.ts"
@@ -166,7 +168,10 @@ const insert = <N extends Labelled>(slots: Array<N | undefined>, child: N, hash:
   slots[slot] = child
 }
 
-/** Empties a slot and closes the gap: an entry of the run behind it moves in, unless its own first slot is behind too. */
+/**
+ * Empties a slot and closes the gap: an entry of the run behind it moves in, unless its own first slot is
+ * behind too.
+ */
 const clearSlot = <N extends Labelled>(slots: Array<N | undefined>, cleared: number): void => {
   const mask = slots.length - 1
   let gap = cleared

@@ -1,6 +1,7 @@
 /**
- * A set of topics in the order of `<` (UTF-16 code units), cut into leaves so that an insertion moves a few kilobytes
- * at most: a tree of two levels, whose upper one is the array of leaves. Binary search in the array, then in the leaf.
+ * A set of topics in the order of `<` (UTF-16 code units), cut into leaves so that an insertion moves a few
+ * kilobytes at most: a tree of two levels, whose upper one is the array of leaves. Binary search in the
+ * array, then in the leaf.
  */
 
 /** A place in the sequence, good until the next change. */
@@ -65,7 +66,10 @@ export class SortedTopics {
     return this.#leaves[position.leaf]?.[position.index] ?? this.#firstOfNextLeaf(position)
   }
 
-  /** Moves forward to the first topic that is not before `key`, which is behind the position; cheap when it is near. */
+  /**
+   * Moves forward to the first topic that is not before `key`, which is behind the position; cheap when it is
+   * near.
+   */
   leap(key: string, position: Position): string | undefined {
     const next = this.next(position)
     if (next === undefined || next >= key) return next

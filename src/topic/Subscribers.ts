@@ -1,6 +1,7 @@
 /**
- * The subscribers of one filter that has more than one: values in an array, so that a match appends them at the speed
- * of a copy (a `Map` iterates five times slower), keys beside them, and an index by key once a scan would be slow.
+ * The subscribers of one filter that has more than one: values in an array, so that a match appends them at
+ * the speed of a copy (a `Map` iterates five times slower), keys beside them, and an index by key once a scan
+ * would be slow.
  */
 
 export class Subscribers<K extends object, V> {

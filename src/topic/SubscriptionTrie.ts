@@ -1,28 +1,46 @@
 /**
  * One tenant's subscriptions: from a topic to the values of every filter that matches it.
  *
- * Owns the index only: what a key (a subscriber) and a value (its subscription) are is the router's business. Filters
- * are valid ones without `$share/group/`, topics are valid names; both are judged before they come here.
+ * Owns the index only: what a key (a subscriber) and a value (its subscription) are is the router's business.
+ * Filters are valid ones without `$share/group/`, topics are valid names; both are judged before they come
+ * here.
  *
- * The tree is compressed: a node stands for one or more levels, because most filters share a beginning and then go
- * their own way (`devices/{id}/…`). A filter alone on its branch is one node, however many levels it has; a node is
- * split when another filter leaves it half-way and joined again when that one goes. A node does not copy its label: it
- * keeps a filter that passes through it and the range of the label in it. The range always ends at a level's end, and
- * `text[0, end)` is the whole path from the root, so that splitting and joining only move `start` and `end`.
+ * The tree is compressed: a node stands for one or more levels, because most filters share a beginning and
+ * then go their own way (`devices/{id}/…`). A filter alone on its branch is one node, however many levels it
+ * has; a node is split when another filter leaves it half-way and joined again when that one goes. A node
+ * does not copy its label: it keeps a filter that passes through it and the range of the label in it. The
+ * range always ends at a level's end, and `text[0, end)` is the whole path from the root, so that splitting
+ * and joining only move `start` and `end`.
  *
- * Invariants: a node with subscribers has its own filter as `text`; one without has two children at least, and the text
- * of one of them. Hence no text outlives its subscriptions. All loops are iterative: a filter can have 65,536 levels.
+ * Invariants: a node with subscribers has its own filter as `text`; one without has two children at least,
+ * and the text of one of them. Hence no text outlives its subscriptions. All loops are iterative: a filter
+ * can have 65,536 levels.
  */
 
-import { ChildTable } from "./ChildTable.ts"
 import { Subscribers } from "./Subscribers.ts"
 import { levelEnd, matchLevels } from "./TopicFilter.ts"
-import { dollar, hash, plus, slash } from "./TopicName.ts"
+import { dollar } from "./TopicName.ts"
+import {
+  addTo,
+  anyChild,
+  appendValues,
+  type Branches,
+  branchesOf,
+  childAt,
+  childCount,
+  commonEnd,
+  dropEmptyBranches,
+  hasSubscribers,
+  removeFrom,
+  replaceIn,
+  subscriberValue,
+  TrieNode
+} from "./TrieNode.ts"
 
 export class SubscriptionTrie<K extends object, V> {
-  readonly #root = new Node<K, V>("", 0, -1)
+  readonly #root = new TrieNode<K, V>("", 0, -1)
   /** Nodes and topic positions that a match has still to visit. Kept, so that a match allocates nothing. */
-  readonly #pendingNodes: Array<Node<K, V>> = []
+  readonly #pendingNodes: Array<TrieNode<K, V>> = []
   readonly #pendingPositions: Array<number> = []
   #size = 0
   #nodeCount = 0
@@ -82,7 +100,7 @@ export class SubscriptionTrie<K extends object, V> {
 
   /** Ends a subscription, and returns its value. */
   delete(filter: string, key: K): V | undefined {
-    const path: Array<Node<K, V>> = []
+    const path: Array<TrieNode<K, V>> = []
     const node = this.#walk(filter, path)
     if (node === undefined) return undefined
     const before = this.#size
@@ -93,19 +111,21 @@ export class SubscriptionTrie<K extends object, V> {
     return value
   }
 
-  /** Appends to `into` the values of every subscription whose filter matches `topic`, in no particular order. */
+  /**
+   * Appends to `into` the values of every subscription whose filter matches `topic`, in no particular order.
+   */
   match(topic: string, into: Array<V>): void {
     const nodes = this.#pendingNodes
     const positions = this.#pendingPositions
     const length = topic.length
     // [MQTT-4.7.2-1]
     let wildcards = topic.charCodeAt(0) !== dollar
-    let node: Node<K, V> | undefined = this.#root
+    let node: TrieNode<K, V> | undefined = this.#root
     let position = 0
     for (;;) {
       const branches: Branches<K, V> | undefined = node.branches
       if (position > length) appendValues(node, into)
-      let next: Node<K, V> | undefined
+      let next: TrieNode<K, V> | undefined
       let from = 0
       if (branches !== undefined) {
         // `#` also matches the level above it: `a/#` matches `a`.
@@ -138,8 +158,11 @@ export class SubscriptionTrie<K extends object, V> {
     }
   }
 
-  /** The node of exactly this filter, with or without subscribers. `path` takes its ancestors from the root on. */
-  #walk(filter: string, path: Array<Node<K, V>> | undefined): Node<K, V> | undefined {
+  /**
+   * The node of exactly this filter, with or without subscribers. `path` takes its ancestors from the root
+   * on.
+   */
+  #walk(filter: string, path: Array<TrieNode<K, V>> | undefined): TrieNode<K, V> | undefined {
     let node = this.#root
     while (node.end < filter.length) {
       const start = node.end + 1
@@ -153,13 +176,13 @@ export class SubscriptionTrie<K extends object, V> {
   }
 
   /** The node of exactly this filter, made if there is none. */
-  #reach(filter: string): Node<K, V> {
+  #reach(filter: string): TrieNode<K, V> {
     let node = this.#root
     while (node.end < filter.length) {
       const start = node.end + 1
       const child = childAt(node, filter, start)
       if (child === undefined) {
-        const leaf = new Node<K, V>(filter, start, filter.length)
+        const leaf = new TrieNode<K, V>(filter, start, filter.length)
         addTo(node, leaf)
         this.#nodeCount++
         return leaf
@@ -169,7 +192,7 @@ export class SubscriptionTrie<K extends object, V> {
         node = child
         continue
       }
-      const upper = new Node<K, V>(child.text, start, common)
+      const upper = new TrieNode<K, V>(child.text, start, common)
       replaceIn(node, child, upper)
       child.start = common + 1
       addTo(upper, child)
@@ -179,7 +202,7 @@ export class SubscriptionTrie<K extends object, V> {
     return node
   }
 
-  #removeSubscriber(node: Node<K, V>, key: K): V | undefined {
+  #removeSubscriber(node: TrieNode<K, V>, key: K): V | undefined {
     if (node.key === key) {
       const value = node.value
       node.key = undefined
@@ -203,7 +226,7 @@ export class SubscriptionTrie<K extends object, V> {
   }
 
   /** Takes a node that has lost its last subscriber out of the tree, as far as its children allow. */
-  #prune(node: Node<K, V>, path: Array<Node<K, V>>): void {
+  #prune(node: TrieNode<K, V>, path: Array<TrieNode<K, V>>): void {
     const removed = node.text
     const parent = path[path.length - 1]
     if (parent === undefined) return
@@ -223,127 +246,16 @@ export class SubscriptionTrie<K extends object, V> {
     }
     // Upwards, so that each node finds a child whose text is right already.
     for (let index = path.length - 1; index > 0; index--) {
-      const ancestor = path[index] as Node<K, V>
+      const ancestor = path[index] as TrieNode<K, V>
       if (!hasSubscribers(ancestor) && ancestor.text === removed) ancestor.text = anyChild(ancestor).text
     }
   }
 
   /** Joins a node without subscribers with its only child. */
-  #join(node: Node<K, V>, parent: Node<K, V>): void {
+  #join(node: TrieNode<K, V>, parent: TrieNode<K, V>): void {
     const child = anyChild(node)
     child.start = node.start
     replaceIn(parent, node, child)
     this.#nodeCount--
   }
 }
-
-/**
- * Six fields, because the engine then spends 64 bytes; the seventh would make it 80. Everything that a filter with one
- * subscriber on the end of a branch does not need is in `branches`.
- */
-class Node<K extends object, V> {
-  key: K | undefined = undefined
-  value: V | undefined = undefined
-  branches: Branches<K, V> | undefined = undefined
-
-  constructor(
-    public text: string,
-    public start: number,
-    public end: number
-  ) {}
-}
-
-/** The children of a node (the table itself has the literal ones), and its subscribers when they are more than one. */
-class Branches<K extends object, V> extends ChildTable<Node<K, V>> {
-  many: Subscribers<K, V> | undefined = undefined
-  plus: Node<K, V> | undefined = undefined
-  hash: Node<K, V> | undefined = undefined
-}
-
-const hasSubscribers = <K extends object, V>(node: Node<K, V>): boolean =>
-  node.key !== undefined || node.branches?.many !== undefined
-
-const subscriberValue = <K extends object, V>(node: Node<K, V>, key: K): V | undefined =>
-  node.key === key ? node.value : node.branches?.many?.get(key)
-
-const appendValues = <K extends object, V>(node: Node<K, V>, into: Array<V>): void => {
-  if (node.key !== undefined) into.push(node.value as V)
-  else node.branches?.many?.appendTo(into)
-}
-
-const branchesOf = <K extends object, V>(node: Node<K, V>): Branches<K, V> =>
-  (node.branches ??= new Branches<K, V>())
-
-const dropEmptyBranches = <K extends object, V>(node: Node<K, V>): void => {
-  if (node.branches?.many === undefined && childCount(node) === 0) node.branches = undefined
-}
-
-const childCount = <K extends object, V>({ branches }: Node<K, V>): number =>
-  branches === undefined
-    ? 0
-    : branches.count + (branches.plus === undefined ? 0 : 1) + (branches.hash === undefined ? 0 : 1)
-
-/** The child whose label begins with the level of `filter` at `start`. */
-const childAt = <K extends object, V>(
-  { branches }: Node<K, V>,
-  filter: string,
-  start: number
-): Node<K, V> | undefined => {
-  if (branches === undefined) return undefined
-  const code = start < filter.length ? filter.charCodeAt(start) : slash
-  if (code === plus) return branches.plus
-  if (code === hash) return branches.hash
-  return branches.find(filter, start)
-}
-
-const addTo = <K extends object, V>(node: Node<K, V>, child: Node<K, V>): void => {
-  const branches = branchesOf(node)
-  const code = child.start < child.end ? child.text.charCodeAt(child.start) : slash
-  if (code === plus) branches.plus = child
-  else if (code === hash) branches.hash = child
-  else branches.add(child)
-}
-
-const replaceIn = <K extends object, V>(
-  { branches }: Node<K, V>,
-  child: Node<K, V>,
-  next: Node<K, V>
-): void => {
-  if (branches === undefined) return
-  if (branches.plus === child) branches.plus = next
-  else branches.replace(child, next)
-}
-
-const removeFrom = <K extends object, V>(node: Node<K, V>, child: Node<K, V>): void => {
-  const { branches } = node
-  if (branches === undefined) return
-  if (branches.plus === child) branches.plus = undefined
-  else if (branches.hash === child) branches.hash = undefined
-  else branches.remove(child)
-  dropEmptyBranches(node)
-}
-
-/** Any child of a node that has one. */
-const anyChild = <K extends object, V>(node: Node<K, V>): Node<K, V> => {
-  const { branches } = node
-  const child = branches?.plus ?? branches?.hash ?? branches?.any()
-  if (child === undefined) throw new RangeError("a trie node without subscribers has no child")
-  return child
-}
-
-/** Where the last whole level ends that a child's label and `filter` have in common; both begin at `start`. */
-const commonEnd = <K extends object, V>(child: Node<K, V>, filter: string, start: number): number => {
-  const { end, text } = child
-  const stop = Math.min(end, filter.length)
-  let common = start
-  for (let at = start; at < stop; at++) {
-    const code = text.charCodeAt(at)
-    if (code !== filter.charCodeAt(at)) return common
-    if (code === slash) common = at
-  }
-  const endsLevel = end < filter.length ? filter.charCodeAt(stop) === slash : endsAt(text, stop)
-  return endsLevel ? stop : common
-}
-
-/** Whether a level of `text` ends at `at`. */
-const endsAt = (text: string, at: number): boolean => at === text.length || text.charCodeAt(at) === slash

@@ -1,11 +1,12 @@
 /**
  * Topic Filters: what a SUBSCRIBE may ask for, and how filters relate to topics and to each other.
  *
- * Everything walks the text level by level and allocates nothing but its answer. Only `parseTopicFilter` judges; the
- * other functions take filters that it has accepted (without `$share/group/`) and names that are valid.
+ * Everything walks the text level by level and allocates nothing but its answer. Only `parseTopicFilter`
+ * judges; the other functions take filters that it has accepted (without `$share/group/`) and names that are
+ * valid.
  *
- * In a walk a position is where a level starts. A text of n characters is used up at position n + 1, because its last
- * level has no `/` behind it; position n is an empty last level, as in `a/`.
+ * In a walk a position is where a level starts. A text of n characters is used up at position n + 1, because
+ * its last level has no `/` behind it; position n is an empty last level, as in `a/`.
  */
 
 import {
@@ -28,7 +29,9 @@ export interface PlainFilter {
   readonly filter: string
 }
 
-/** `$share/group/filter`, or `$oshare/group/filter`, whose messages go to the members in order by publisher. */
+/**
+ * `$share/group/filter`, or `$oshare/group/filter`, whose messages go to the members in order by publisher.
+ */
 export interface SharedFilter {
   readonly _tag: "Shared"
   readonly ordered: boolean
@@ -64,7 +67,7 @@ export const matchesFilter = (filter: string, topic: string): boolean => {
 export const filterContains = (outer: string, inner: string): boolean => {
   // [MQTT-4.7.2-1]: a wildcard in front leaves out the `$` topics, which the inner filter names.
   if (inner.charCodeAt(0) === dollar && startsWithWildcard(outer)) return false
-  // A topic has a level, so that `+/#` says no less than `#`; the empty topic is none, so that `/+/#` says as much as `/#`.
+  // Every topic has a level, so that `+/#` says as much as `#`; and none is empty, so that `/+/#` is `/#`.
   if (inner === "#" && outer === "+/#") return true
   if (inner === "/#" && (outer === "/+/#" || outer === "+/+/#")) return true
   let outerStart = 0
@@ -102,8 +105,8 @@ export const filtersOverlap = (a: string, b: string): boolean => {
 }
 
 /**
- * Walks the levels of `filter[start, end)` along `topic` from `position`, and returns where the topic's next level
- * starts, or -1 when they differ. `#` takes the rest, which may be nothing: `a/#` matches `a`.
+ * Walks the levels of `filter[start, end)` along `topic` from `position`, and returns where the topic's next
+ * level starts, or -1 when they differ. `#` takes the rest, which may be nothing: `a/#` matches `a`.
  */
 export const matchLevels = (
   filter: string,

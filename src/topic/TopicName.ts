@@ -1,10 +1,11 @@
 /**
- * What a Topic Name may be (MQTT 5.0 section 4.7), and the limits that a tenant sets on names and filters alike.
+ * What a Topic Name may be (MQTT 5.0 section 4.7), and the limits that a tenant sets on names and filters
+ * alike.
  *
- * The answer is a value: undefined for a good name, else which clause or limit refuses it. A broken clause is the
- * client's mistake; a limit means that the name is correctly formed and not accepted here (0x90, for a filter 0x8F).
- * Levels are any text, the empty one included: `/`, `//` and `a//b` are ordinary, and nothing is normalized
- * [MQTT-4.7.3-4].
+ * The answer is a value: undefined for a good name, else which clause or limit refuses it. A broken clause is
+ * the client's mistake; a limit means that the name is correctly formed and not accepted here (0x90, for a
+ * filter 0x8F). Levels are any text, the empty one included: `/`, `//` and `a//b` are ordinary, and nothing
+ * is normalized [MQTT-4.7.3-4].
  */
 
 /** Limits on names and filters; one that is left out does not apply, except the 65,535 bytes of the wire. */
@@ -21,7 +22,10 @@ export interface TopicLimits {
 /** Why a name or filter is refused. */
 export interface InvalidTopic {
   readonly _tag: "Invalid"
-  /** The clause that is broken, such as `MQTT-4.7.1-1`; section `2.4`, which has the reason codes, for a limit. */
+  /**
+   * The clause that is broken, such as `MQTT-4.7.1-1`; section `2.4`, which has the reason codes, for a
+   * limit.
+   */
   readonly clause: string
   /** The limit that is exceeded; undefined when the text breaks the specification. */
   readonly limit: keyof TopicLimits | undefined

@@ -1,15 +1,17 @@
 /**
- * From topics to values, and from a filter to the topics that it matches, in order: the index of retained messages.
+ * From topics to values, and from a filter to the topics that it matches, in order: the index of retained
+ * messages.
  *
- * Owns the index only; filters are valid ones without `$share/group/`, topics are valid names. A `Map` answers for one
- * topic. For wildcards it is not a trie: all topics stand in one sorted sequence, and a filter is answered by leaps
- * through it. In that order the topics below `a/b/` are neighbours, so that at a topic which does not match, the filter
- * tells where the next one that could match begins, and a binary search goes there: past a whole subtree, however
- * large. The cost follows what matches, plus one leap for each branch that a `+` tries in vain, as in a trie.
+ * Owns the index only; filters are valid ones without `$share/group/`, topics are valid names. A `Map`
+ * answers for one topic. For wildcards it is not a trie: all topics stand in one sorted sequence, and a
+ * filter is answered by leaps through it. In that order the topics below `a/b/` are neighbours, so that at a
+ * topic which does not match, the filter tells where the next one that could match begins, and a binary
+ * search goes there: past a whole subtree, however large. The cost follows what matches, plus one leap for
+ * each branch that a `+` tries in vain, as in a trie.
  *
- * What the order buys: a place in a walk is a plain string. A reader that takes a million topics page by page keeps no
- * iterator, pins no memory, and goes on rightly whatever was added and removed meanwhile; a trie that splits and joins
- * its nodes has no such place. It has no depth either: 65,536 levels are one string.
+ * What the order buys: a place in a walk is a plain string. A reader that takes a million topics page by page
+ * keeps no iterator, pins no memory, and goes on rightly whatever was added and removed meanwhile; a trie
+ * that splits and joins its nodes has no such place. It has no depth either: 65,536 levels are one string.
  */
 
 import { type Position, SortedTopics } from "./SortedTopics.ts"
@@ -61,19 +63,20 @@ export class TopicTree<V> {
   }
 
   /**
-   * Visits the topics that match `filter`, in order, until `visit` returns false. The tree must not change meanwhile:
-   * who needs to let go of the thread takes pages.
+   * Visits the topics that match `filter`, in order, until `visit` returns false. The tree must not change
+   * meanwhile: who needs to let go of the thread takes pages.
    */
   match(filter: string, visit: (topic: string, value: V) => boolean): void {
     this.#walk({ filter, from: undefined, matchesMax: Infinity, looksMax: Infinity }, visit)
   }
 
   /**
-   * Visits the next topics that match a filter, in order. Returns where the next page begins, undefined after the last
-   * one; a page may be empty and yet not the last.
+   * Visits the next topics that match a filter, in order. Returns where the next page begins, undefined after
+   * the last one; a page may be empty and yet not the last.
    *
-   * The tree may change between pages. A topic that is there from the first page to the last is visited exactly once,
-   * with the value that it has at that time. One that comes or goes meanwhile may be visited or not, but never twice.
+   * The tree may change between pages. A topic that is there from the first page to the last is visited
+   * exactly once, with the value that it has at that time. One that comes or goes meanwhile may be visited or
+   * not, but never twice.
    */
   matchPage(page: Page, visit: (topic: string, value: V) => void): string | undefined {
     return this.#walk(page, (topic, value) => {
@@ -117,17 +120,19 @@ const wildcardAt = (filter: string): number => {
   return -1
 }
 
-/** The least text that can match a filter with a wildcard: `a` for `a/#`, else all that precedes the wildcard. */
+/**
+ * The least text that can match a filter with a wildcard: `a` for `a/#`, else all that precedes the wildcard.
+ */
 const firstCandidate = (filter: string, wildcard: number): string =>
   filter.slice(0, filter.charCodeAt(wildcard) === hash && wildcard > 0 ? wildcard - 1 : wildcard)
 
 /**
- * No topic between `topic`, which does not match `filter`, and the text that this returns can match it. Undefined when
- * nothing behind `topic` can; `topic` itself when there is nothing to leap over.
+ * No topic between `topic`, which does not match `filter`, and the text that this returns can match it.
+ * Undefined when nothing behind `topic` can; `topic` itself when there is nothing to leap over.
  *
- * All texts that begin with `a/b/` are neighbours, and the least text behind all of them is `a/b0`, because `0` follows
- * `/`. What precedes the level at which the two differ is such a beginning: within it the differing level says where
- * to go, and when that lies behind, the last `+` before it takes its next value.
+ * All texts that begin with `a/b/` are neighbours, and the least text behind all of them is `a/b0`, because
+ * `0` follows `/`. What precedes the level at which the two differ is such a beginning: within it the
+ * differing level says where to go, and when that lies behind, the last `+` before it takes its next value.
  */
 const nextCandidate = (filter: string, topic: string): string | undefined => {
   // [MQTT-4.7.2-1]
@@ -152,7 +157,10 @@ const nextCandidate = (filter: string, topic: string): string | undefined => {
   return lastIsPlus ? topic : `${topic}/`
 }
 
-/** Where the filter's own level at `filterStart` stands in the topic's branch, or what is below it, if it is ahead. */
+/**
+ * Where the filter's own level at `filterStart` stands in the topic's branch, or what is below it, if it is
+ * ahead.
+ */
 const differs = (filter: string, filterStart: number, topic: string, start: number): string | undefined => {
   const filterEnd = levelEnd(filter, filterStart)
   const wanted = topic.slice(0, start) + filter.slice(filterStart, filterEnd)

@@ -150,7 +150,7 @@ const everyText = (levels: ReadonlyArray<string>, depth: number): ReadonlyArray<
 }
 
 describe("relations of filters, against every topic of a small alphabet", () => {
-  // The topics have levels that no filter names, and two more levels than the deepest filter, as real ones have.
+  // The topics have levels that no filter names, and are two levels deeper than any filter.
   const topics = everyText(["a", "", "$a", "z", "$z"], 5)
   const filters = everyText(["a", "", "$a", "+", "#"], 3)
   const matched = new Map(

@@ -1,4 +1,6 @@
-/** The matching rules of MQTT 5.0 section 4.7 in their plainest form, and texts that are hard on faster ones. */
+/**
+ * The matching rules of MQTT 5.0 section 4.7 in their plainest form, and texts that are hard on faster ones.
+ */
 
 import * as fc from "effect/FastCheck"
 
