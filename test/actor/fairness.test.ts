@@ -1,0 +1,154 @@
+import { describe, expect, test } from "bun:test"
+import * as fc from "effect/FastCheck"
+import type { Turn } from "../../src/actor/Dispatcher.ts"
+import { handDispatcher } from "./handDispatcher.ts"
+import { endless, Load, scheduleAll, served } from "./Load.ts"
+
+describe("Dispatcher: fairness", () => {
+  const QUANTUM = 512
+
+  for (const [weightA, weightB] of [
+    [1, 1],
+    [3, 1],
+    [1, 8],
+    [0.5, 0.25]
+  ] as const) {
+    test(`while both are backlogged, weights ${weightA}:${weightB} are kept to within a quantum`, () => {
+      const { dispatcher, time } = handDispatcher({ quantum: QUANTUM, tickMs: 8 })
+      const onTurn = (units: number) => {
+        time.elapsedMs += units / 100
+      }
+      // A tenant with many busy actors against a tenant with one: it is the queues that share, not the
+      // actors.
+      const a = scheduleAll(dispatcher.runQueue(weightA), endless(1_000, 1, onTurn))
+      const b = scheduleAll(dispatcher.runQueue(weightB), endless(1, 1, onTurn))
+      for (let tick = 0; tick < 50; tick++) {
+        dispatcher.tick()
+        expect(Math.abs(served(a) / weightA - served(b) / weightB)).toBeLessThanOrEqual(QUANTUM)
+      }
+      expect(served(b)).toBeGreaterThan(QUANTUM)
+    })
+  }
+
+  test("shares are kept whatever the weights, turns, budgets and interruptions by the clock", () => {
+    const queue = fc.record({
+      weight: fc.integer({ min: 1, max: 12 }),
+      actors: fc.integer({ min: 1, max: 40 }),
+      perTurn: fc.integer({ min: 1, max: 300 })
+    })
+    const options = fc.record({
+      quantum: fc.integer({ min: 1, max: 600 }),
+      turnBudget: fc.integer({ min: 1, max: 300 }),
+      tickMs: fc.integer({ min: 1, max: 12 })
+    })
+    fc.assert(
+      fc.property(fc.array(queue, { minLength: 2, maxLength: 5 }), options, (queues, options) => {
+        const { dispatcher, time } = handDispatcher(options)
+        const onTurn = (units: number) => {
+          time.elapsedMs += units / 50
+        }
+        const loads = queues.map(({ actors, perTurn, weight }) =>
+          scheduleAll(dispatcher.runQueue(weight), endless(actors, perTurn, onTurn))
+        )
+        for (let tick = 0; tick < 30; tick++) {
+          dispatcher.tick()
+          const shares = queues.map(({ weight }, i) => served(loads[i] ?? []) / weight)
+          // A round apart, and the last turn of each may overdraw by a turn less one unit.
+          const bound = options.quantum + options.turnBudget
+          expect(Math.max(...shares) - Math.min(...shares)).toBeLessThanOrEqual(bound)
+        }
+      }),
+      { seed: 4, numRuns: 150 }
+    )
+  })
+
+  test("a tenant with one message is served within one round of a tenant that floods", () => {
+    const { dispatcher, time } = handDispatcher({ quantum: QUANTUM, turnBudget: 256 })
+    let floodedUnits = 0
+    const flood = endless(10_000, undefined, (units) => {
+      floodedUnits += units
+      time.elapsedMs += units / 100
+    })
+    scheduleAll(dispatcher.runQueue(1), flood)
+    const small = dispatcher.runQueue(1)
+    for (let tick = 0; tick < 20; tick++) {
+      dispatcher.tick()
+      const before = floodedUnits
+      let waited = Number.POSITIVE_INFINITY
+      small.schedule(
+        new Load(1, 1, () => {
+          waited = floodedUnits - before
+        })
+      )
+      dispatcher.tick()
+      expect(waited).toBeLessThanOrEqual(QUANTUM + 256)
+    }
+  })
+
+  test("an idle queue comes back with a full round, and no more", () => {
+    const { dispatcher } = handDispatcher({ quantum: 10, turnBudget: 10, tickMs: 1 })
+    const idler = dispatcher.runQueue(1)
+    for (let tick = 0; tick < 95; tick++) {
+      idler.schedule(new Load(1))
+      dispatcher.tick()
+    }
+    const order: Array<string> = []
+    const log = (name: string) => new Load(40, 1, () => order.push(name))
+    idler.schedule(log("idler"))
+    dispatcher.runQueue(1).schedule(log("other"))
+    dispatcher.tick()
+    expect(order.slice(0, 20)).toEqual([...Array(10).fill("idler"), ...Array(10).fill("other")])
+  })
+
+  test("an overdrawn queue pays before it is served again", () => {
+    const { dispatcher } = handDispatcher({ quantum: 10, turnBudget: 1_000 })
+    const order: Array<string> = []
+    const name = (name: string) => () => void order.push(name)
+    dispatcher.runQueue(1).schedule(new Load(70, 35, name("greedy")))
+    dispatcher.runQueue(1).schedule(new Load(40, 10, name("modest")))
+    dispatcher.tick()
+    // 35 units out of 10: the debt of 25 takes the earnings of the next two rounds and half of the third.
+    expect(order).toEqual(["greedy", "modest", "modest", "modest", "greedy", "modest"])
+  })
+
+  test("a turn gets the turn budget, and the actors of a queue take turns", () => {
+    const { dispatcher } = handDispatcher({ quantum: 100, turnBudget: 7 })
+    const order: Array<[string, number]> = []
+    const queue = dispatcher.runQueue(1)
+    queue.schedule(new Load(20, undefined, (units) => order.push(["a", units])))
+    queue.schedule(new Load(9, undefined, (units) => order.push(["b", units])))
+    dispatcher.tick()
+    expect(order).toEqual([
+      ["a", 7],
+      ["b", 7],
+      ["a", 7],
+      ["b", 2],
+      ["a", 6]
+    ])
+    expect(queue.waiting).toBe(0)
+  })
+
+  test("a turn that claims to have cost nothing is charged for", () => {
+    const { dispatcher, time } = handDispatcher({ quantum: 8, tickMs: 1 })
+    const idle: Turn = {
+      runTurn: () => {
+        time.elapsedMs += 0.001
+        return 0
+      },
+      staysReady: () => true
+    }
+    dispatcher.runQueue(1).schedule(idle)
+    const other = new Load(1)
+    dispatcher.runQueue(1).schedule(other)
+    dispatcher.tick()
+    expect(other.served).toBe(1)
+  })
+
+  test("a weight of zero still advances", () => {
+    const { dispatcher } = handDispatcher()
+    const load = new Load(300)
+    dispatcher.runQueue(0).schedule(load)
+    dispatcher.tick()
+    expect(load.served).toBe(300)
+  })
+})
