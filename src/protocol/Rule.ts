@@ -46,10 +46,12 @@ export const rules = {
   authFlags: malformed("MQTT-3.15.1-1", undefined, "fixed header flags of AUTH"),
   publishQos3: malformed("MQTT-3.3.1-4", "MQTT-3.3.1-4", "PUBLISH with QoS 3"),
   dupAtQos0: malformed("MQTT-3.3.1-2", "MQTT-3.3.1-2", "PUBLISH with DUP at QoS 0"),
-  packetTooLarge: withCode(
-    ReasonCode.PacketTooLarge,
-    malformed("MQTT-3.2.2-15", "packetBytesMax", "packet larger than the limit")
-  ),
+  packetTooLarge: {
+    reasonCode: ReasonCode.PacketTooLarge,
+    clause: "MQTT-3.2.2-15",
+    clauseV3: "packetBytesMax",
+    reason: "packet larger than the limit"
+  },
 
   // Fields
   varintTooLong: malformed("1.5.5", "2.2.3", "variable byte integer of more than four bytes"),
