@@ -9,9 +9,12 @@ import type { Counters } from "../telemetry/Counters.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import { TopicTree } from "../topic/TopicTree.ts"
 import type { Publication } from "./Publication.ts"
+import type { RetainedRequest } from "./Subscriber.ts"
 
 /** Expiring messages looked at by one sweep. */
 const SWEEP_MAX = 1000
+/** Topics looked at for one page, whether they match or not. */
+const LOOKS_MAX = 1000
 
 export class RetainedMessages {
   private readonly tree = new TopicTree<Publication>()
@@ -57,19 +60,15 @@ export class RetainedMessages {
     return true
   }
 
-  /** The next `limit` messages that match, after the cursor; answers the cursor to go on with, undefined at the end. */
-  page(
-    topicFilter: string,
-    position: { readonly after: string | undefined; readonly limit: number },
-    nowMs: number,
-    into: Array<Publication>
-  ): string | undefined {
-    const found: Array<Publication> = []
-    const cursor = this.tree.matchPage(topicFilter, position.after, position.limit, found)
-    for (const publication of found) {
-      if (!publication.isExpired(nowMs)) into.push(publication)
-    }
-    return cursor
+  /** The next messages that match a filter; answers where the page after them begins, undefined at the end. */
+  page(request: RetainedRequest, nowMs: number, into: Array<Publication>): string | undefined {
+    const { from, limit, topicFilter } = request
+    return this.tree.matchPage(
+      { filter: topicFilter, from, matchesMax: limit, looksMax: LOOKS_MAX },
+      (_topic, publication) => {
+        if (!publication.isExpired(nowMs)) into.push(publication)
+      }
+    )
   }
 
   /** Milliseconds since the epoch at which a sweep is worth while; undefined when nothing expires. */

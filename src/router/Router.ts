@@ -84,20 +84,24 @@ const CACHE_ENTRIES_MAX = 65_536
 const ROOM_AGAIN = MAILBOX_COUNT_MAX / 4
 
 export class Router implements Behaviour<RouterMessage> {
-  private readonly trie = new SubscriptionTrie<object, Route>()
-  private readonly cache = new MatchCache(this.trie, CACHE_ENTRIES_MAX)
+  private trie = new SubscriptionTrie<object, Route>()
+  private cache = new MatchCache(this.trie, CACHE_ENTRIES_MAX)
   private readonly groups = new Map<string, SharedGroup>()
   private readonly retained: RetainedMessages
-  private readonly actor: Actor<RouterMessage>
+  private actor: Actor<RouterMessage>
   private readonly sweepDeadline: SweepDeadline
   private readonly refused = new Set<Publisher>()
 
   constructor(private readonly options: RouterOptions) {
     this.retained = new RetainedMessages(options.settings, options.counters)
     this.sweepDeadline = new SweepDeadline(this)
-    this.actor = new Actor({
-      runQueue: options.runQueue,
-      fork: options.fork,
+    this.actor = this.makeActor()
+  }
+
+  private makeActor(): Actor<RouterMessage> {
+    return new Actor({
+      runQueue: this.options.runQueue,
+      fork: this.options.fork,
       behaviour: this,
       limits: { countMax: MAILBOX_COUNT_MAX, bytesMax: MAILBOX_BYTES_MAX, bytesOf }
     })
@@ -130,8 +134,17 @@ export class Router implements Behaviour<RouterMessage> {
     return { subscriptions: this.trie.size, trieNodes: this.trie.nodeCount, groups: this.groups.size }
   }
 
+  /**
+   * A bug while handling a message: the mail is lost and the subscriptions are in doubt. The router begins anew without any,
+   * keeps the retained messages, and its tenant has the sessions subscribe again.
+   */
   onDefect(defect: unknown): void {
-    this.options.wheel.cancel(this.sweepDeadline)
+    this.trie = new SubscriptionTrie<object, Route>()
+    this.cache = new MatchCache(this.trie, CACHE_ENTRIES_MAX)
+    this.groups.clear()
+    this.refused.clear()
+    this.options.counters.subscriptions = 0
+    this.actor = this.makeActor()
     this.options.onDefect(defect)
   }
 
@@ -189,7 +202,7 @@ export class Router implements Behaviour<RouterMessage> {
     publication.targets = targets.length + groups.length
     let matched = false
     for (const target of targets) {
-      const options = target.subscriber === publisher ? target.ownOptions : target.options
+      const options = (target.subscriber as object) === publisher ? target.ownOptions : target.options
       if (options === undefined) continue
       matched = true
       if (!target.subscriber.deliver(publication, options)) counters.droppedMailboxFull++
@@ -214,7 +227,7 @@ export class Router implements Behaviour<RouterMessage> {
 
   private replay(request: RetainedRequest, nowMs: number): number {
     const publications: Array<Publication> = []
-    const cursor = this.retained.page(request.topicFilter, request, nowMs, publications)
+    const cursor = this.retained.page(request, nowMs, publications)
     request.subscriber.retainedPage({ _tag: "RetainedPage", publications, request, cursor })
     return 1 + publications.length
   }

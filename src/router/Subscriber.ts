@@ -51,8 +51,8 @@ export interface RetainedRequest {
   readonly subscriber: Subscriber
   readonly topicFilter: string
   readonly options: DeliveryOptions
-  /** Where the last page ended; undefined for the first. */
-  readonly after: string | undefined
+  /** Where the page begins; undefined for the first. */
+  readonly from: string | undefined
   readonly limit: number
 }
 

@@ -5,12 +5,12 @@
  * nothing else touches it. Parts that an idle session does not need are made when they are first used.
  */
 
-import type { Identity } from "../auth/Authenticator.ts"
+import type { Challenge, Identity } from "../auth/Authenticator.ts"
 import type { Decision, Permissions } from "../auth/Authorizer.ts"
+import type { DropReason } from "../events/Event.ts"
 import type { AckTag, Publish, ServerControlPacket, Subscribe, Topic, Will } from "../protocol/Packet.ts"
 import type { PublishHeader } from "../protocol/PublishWriter.ts"
 import type { ReasonCode } from "../protocol/ReasonCode.ts"
-import type { DropReason } from "../events/Event.ts"
 import type { Publication } from "../router/Publication.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, Publisher, Subscriber, Subscription } from "../router/Subscriber.ts"
@@ -21,6 +21,7 @@ import type { AckLedger } from "./AckLedger.ts"
 import type { AliasTable } from "./AliasTable.ts"
 import type { Ending, Link } from "./Link.ts"
 import type { OutboundQueue } from "./OutboundQueue.ts"
+import type { AuthRequest } from "./reauthentication.ts"
 
 /** What CONNECT and CONNACK agreed on for the present connection. */
 export interface ConnectionTerms {
@@ -46,7 +47,6 @@ export type Parked =
   | { readonly _tag: "Subscribe"; readonly packet: Subscribe }
   | { readonly _tag: "Room"; readonly publication: Publication }
   | { readonly _tag: "Acknowledgements" }
-  | { readonly _tag: "Authentication" }
 
 /** A SUBSCRIBE whose subscriptions the router is taking up. */
 export interface PendingSuback {
@@ -60,7 +60,7 @@ export interface PendingSuback {
 export interface Replay {
   readonly topicFilter: string
   readonly options: DeliveryOptions
-  readonly after: string | undefined
+  readonly from: string | undefined
 }
 
 export class SessionState {
@@ -94,11 +94,15 @@ export class SessionState {
   ledger: AckLedger | undefined = undefined
   /** QoS 1 messages received on this connection whose PUBACK has not left. */
   owedPubacks = 0
+  /** A re-authentication is under way, and where it stands. */
+  isAuthenticating = false
+  challenge: Challenge | undefined = undefined
   /** The last topic that passed the tenant's limits. */
   judgedTopic: Topic | undefined = undefined
   inboundAliases: Array<Topic | undefined> | undefined = undefined
   outboundAliases: AliasTable | undefined = undefined
-  lastDropReportMs = 0
+  /** When a drop was last reported: the event says so once a second, the counters count them all. */
+  dropReportedMs = 0
 
   constructor(
     readonly clientId: string,
@@ -138,6 +142,9 @@ export interface SessionOutputs extends Subscriber, Publisher {
   readonly publishWill: (will: Will) => void
   /** Asks for decisions that suspend; `decided` follows with the answers in order. */
   readonly decide: (decisions: ReadonlyArray<Decision>) => void
+  readonly authenticate: (request: AuthRequest) => void
+  /** Asks the authorizer again; the answer replaces `permissions`. */
+  readonly renewPermissions: () => void
   readonly dropped: (topic: string, reason: DropReason) => void
   readonly refused: (what: Refusal) => void
 }

@@ -38,11 +38,15 @@ export const attach = (
   const { connect, link } = attachment
   if (state.link !== undefined) {
     // [MQTT-3.1.4-3]
-    out.close({ reasonCode: ReasonCode.SessionTakenOver, reason: "another connection uses this client identifier" })
+    out.close({
+      reasonCode: ReasonCode.SessionTakenOver,
+      reason: "another connection uses this client identifier"
+    })
     connectionLost(state, { withWill: true, isTakenOver: !connect.cleanStart }, nowMs, out)
   }
   // [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6]
-  const sessionPresent = state.isStored && !connect.cleanStart
+  const hasEnded = state.endsAtMs !== 0 && state.endsAtMs <= nowMs
+  const sessionPresent = state.isStored && !hasEnded && !connect.cleanStart
   if (!sessionPresent) endSession(state, out)
   const { settings } = state
   state.isStored = true

@@ -58,8 +58,11 @@ export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, o
   state.inboundAliases = undefined
   state.outboundAliases = undefined
   state.judgedTopic = undefined
+  state.isAuthenticating = false
+  state.challenge = undefined
   armWill(state, loss, nowMs, out)
-  if (state.expiryInterval !== NEVER_EXPIRES) state.endsAtMs = Math.max(1, nowMs + state.expiryInterval * 1000)
+  if (state.expiryInterval !== NEVER_EXPIRES)
+    state.endsAtMs = Math.max(1, nowMs + state.expiryInterval * 1000)
   if (groups.length > 0 && state.expiryInterval > 0) out.memberAway(groups)
 }
 
@@ -117,9 +120,16 @@ export const onDeadline = (state: SessionState, nowMs: number, out: SessionOutpu
   if (state.link !== undefined) {
     const silentSince = state.lastPacketMs
     // A client whose packets we hold back is not silent.
-    if (state.parked === undefined && state.terms.silenceMaxMs > 0 && nowMs >= silentSince + state.terms.silenceMaxMs) {
+    if (
+      state.parked === undefined &&
+      state.terms.silenceMaxMs > 0 &&
+      nowMs >= silentSince + state.terms.silenceMaxMs
+    ) {
       // [MQTT-3.1.2-22]
-      out.close({ reasonCode: ReasonCode.KeepAliveTimeout, reason: "no packet within one and a half Keep Alives" })
+      out.close({
+        reasonCode: ReasonCode.KeepAliveTimeout,
+        reason: "no packet within one and a half Keep Alives"
+      })
     }
     return false
   }

@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import type { Ack, Publish, Topic } from "../protocol/Packet.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { Publication } from "../router/Publication.ts"
+import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import { isSystemTopic, validateTopicName } from "../topic/TopicName.ts"
 import { AckLedger } from "./AckLedger.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
@@ -27,7 +28,10 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
   }
   if (packet.retain && !settings.retainAvailable) {
     // [MQTT-3.2.2-14]
-    return out.close({ reasonCode: ReasonCode.RetainNotSupported, reason: "retained messages are not supported" })
+    return out.close({
+      reasonCode: ReasonCode.RetainNotSupported,
+      reason: "retained messages are not supported"
+    })
   }
   if (packet.qos === 2 && state.received?.has(packet.packetId) === true) {
     // [MQTT-4.3.3-10]: acknowledged again, not delivered again
@@ -36,7 +40,7 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
   }
   // The decoder repeats the Topic object of the last PUBLISH, so a publisher that stays on its topic is judged once.
   if (topic !== state.judgedTopic) {
-    const refusal = judgeTopic(state, topic.name)
+    const refusal = refusalOfTopic(topic.name, settings)
     if (refusal !== undefined) return refuse(state, packet, topic, refusal, out)
     state.judgedTopic = topic
   }
@@ -80,7 +84,10 @@ const resolveTopic = (state: SessionState, packet: Publish, out: SessionOutputs)
   if (topicAlias === 0) return topic
   if (topicAlias > state.settings.topicAliasMaximum) {
     // [MQTT-3.2.2-17] [MQTT-3.2.2-18] [MQTT-3.3.2-9]
-    out.close({ reasonCode: ReasonCode.TopicAliasInvalid, reason: `topic alias ${topicAlias} is above the maximum` })
+    out.close({
+      reasonCode: ReasonCode.TopicAliasInvalid,
+      reason: `topic alias ${topicAlias} is above the maximum`
+    })
     return undefined
   }
   const aliases = (state.inboundAliases ??= [])
@@ -90,12 +97,15 @@ const resolveTopic = (state: SessionState, packet: Publish, out: SessionOutputs)
   }
   const known = aliases[topicAlias]
   if (known === undefined) {
-    out.close({ reasonCode: ReasonCode.ProtocolError, reason: `topic alias ${topicAlias} was never set [3.3.2.3.4]` })
+    out.close({
+      reasonCode: ReasonCode.ProtocolError,
+      reason: `topic alias ${topicAlias} was never set [3.3.2.3.4]`
+    })
   }
   return known
 }
 
-interface PublishRefusal {
+export interface PublishRefusal {
   readonly reasonCode: ReasonCode
   readonly reason: string
 }
@@ -110,9 +120,9 @@ const serverTopic: PublishRefusal = {
   reason: "topics that begin with $SYS or $share are the server's"
 }
 
-/** Limits and reserved topics; undefined when the topic is fine. */
-export const judgeTopic = (state: SessionState, name: string): PublishRefusal | undefined => {
-  const { topicBytesMax, topicLevelsMax } = state.settings
+/** Why a tenant does not take messages to a topic, whoever sends them: its limits, and the topics that are the server's. */
+export const refusalOfTopic = (name: string, settings: TenantSettings): PublishRefusal | undefined => {
+  const { topicBytesMax, topicLevelsMax } = settings
   if (isSystemTopic(name) && isReserved(name)) return serverTopic
   const invalid = validateTopicName(name, { bytesMax: topicBytesMax, levelsMax: topicLevelsMax })
   return invalid === undefined
@@ -139,7 +149,13 @@ const refuse = (
   releaseAcks(state, out)
 }
 
-const route = (state: SessionState, packet: Publish, topic: Topic, nowMs: number, out: SessionOutputs): void => {
+const route = (
+  state: SessionState,
+  packet: Publish,
+  topic: Topic,
+  nowMs: number,
+  out: SessionOutputs
+): void => {
   const { packetId, qos } = packet
   if (qos === 2) {
     state.received ??= new Set()

@@ -102,7 +102,10 @@ const makeRoom = (
   state.counters.droppedQueueFull++
   const policy = state.settings.queuePolicy
   if (policy === "disconnect" && state.link !== undefined) {
-    out.close({ reasonCode: ReasonCode.QuotaExceeded, reason: "the queue of messages for this client is full" })
+    out.close({
+      reasonCode: ReasonCode.QuotaExceeded,
+      reason: "the queue of messages for this client is full"
+    })
   }
   const oldest = policy === "drop-oldest" ? queue.oldestWaiting() : undefined
   if (oldest === undefined || queue.isExhausted) {
@@ -119,7 +122,10 @@ export const pump = (state: SessionState, nowMs: number, out: SessionOutputs): v
   const { link, queue } = state
   if (link === undefined) return
   if (queue !== undefined) {
-    while (state.unacknowledged < state.terms.sendQuota && link.backlogBytes <= state.settings.outboundBytesMax) {
+    while (
+      state.unacknowledged < state.terms.sendQuota &&
+      link.backlogBytes <= state.settings.outboundBytesMax
+    ) {
       const entry = queue.next()
       if (entry === undefined) break
       sendEntry(state, entry, nowMs, out)
@@ -293,7 +299,7 @@ export const startReplay = (
   out: SessionOutputs
 ): void => {
   const replays = (state.replays ??= [])
-  replays.push({ topicFilter, options, after: undefined })
+  replays.push({ topicFilter, options, from: undefined })
   continueReplay(state, out)
 }
 
@@ -321,10 +327,12 @@ export const onRetainedPage = (
 ): void => {
   const replay = state.replays?.[0]
   // A page that an earlier connection asked for is nobody's.
-  if (replay === undefined || replay.options !== page.request.options || replay.after !== page.request.after) return
+  if (replay === undefined || replay.options !== page.request.options || replay.from !== page.request.from)
+    return
   state.replayAsked = false
-  for (const publication of page.publications) deliver(state, { publication, options: replay.options }, nowMs, out)
+  for (const publication of page.publications)
+    deliver(state, { publication, options: replay.options }, nowMs, out)
   if (page.cursor === undefined) state.replays?.shift()
-  else state.replays?.splice(0, 1, { ...replay, after: page.cursor })
+  else state.replays?.splice(0, 1, { ...replay, from: page.cursor })
   continueReplay(state, out)
 }

@@ -101,7 +101,11 @@ const grant = (
     accepted.push(entry)
     reasonCodes.push(request.qos)
     if (replayWanted(each.filter, request, existed)) {
-      replays.push({ topicFilter: each.filter.filter, options: replayOptions(subscription), after: undefined })
+      replays.push({
+        topicFilter: each.filter.filter,
+        options: replayOptions(subscription),
+        from: undefined
+      })
     }
   }
   out.subscribe(accepted, { packetId: packet.packetId, reasonCodes, replays })
@@ -150,7 +154,8 @@ const replayWanted = (
 const replayOptions = (subscription: Subscription): DeliveryOptions => ({
   qos: subscription.qos as Qos,
   retainAsPublished: true,
-  subscriptionIdentifiers: subscription.subscriptionIdentifier === 0 ? [] : [subscription.subscriptionIdentifier],
+  subscriptionIdentifiers:
+    subscription.subscriptionIdentifier === 0 ? [] : [subscription.subscriptionIdentifier],
   group: undefined,
   isRetained: true
 })

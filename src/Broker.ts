@@ -1,0 +1,253 @@
+/**
+ * The broker: the whole graph of actors and services assembled once, as a layer.
+ *
+ * Acquired in this order and released in the opposite one: dispatcher and timekeeper, tenants (with their sessions and
+ * routers), connections, listeners. Shutting down therefore means: stop accepting, tell every client (DISCONNECT 0x8B) and
+ * wait for the connections to go, end the sessions, stop the clocks.
+ */
+
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
+import type * as Scope from "effect/Scope"
+import { Dispatcher } from "./actor/Dispatcher.ts"
+import { Timekeeper } from "./actor/Timekeeper.ts"
+import { Authenticator } from "./auth/Authenticator.ts"
+import { Authorizer } from "./auth/Authorizer.ts"
+import { Connection } from "./connection/Connection.ts"
+import type { ConnectionContext } from "./connection/ConnectionContext.ts"
+import { type ServeContext, serve } from "./connection/serve.ts"
+import { EventSink } from "./events/EventSink.ts"
+import { PagePool } from "./protocol/ByteSink.ts"
+import { makeDecoders } from "./protocol/Decoder.ts"
+import { ReasonCode } from "./protocol/ReasonCode.ts"
+import { settleDecisions } from "./session/inbound.ts"
+import type { SessionServices } from "./session/SessionServices.ts"
+import type { Counters } from "./telemetry/Counters.ts"
+import { ClientBalancer } from "./tenant/ClientBalancer.ts"
+import type { TenantContext } from "./tenant/Tenant.ts"
+import { TenantDirectory } from "./tenant/TenantDirectory.ts"
+import { makeTenants, type Tenants } from "./tenant/Tenants.ts"
+import { type Acceptor, type ListenError, type Listening, Transports } from "./transport/Transport.ts"
+
+export interface BrokerOptions {
+  /** Largest packet that a client may send, in bytes, announced to version 5 clients. */
+  readonly packetBytesMax: number
+  /** Largest packet before the client is authenticated: CONNECT with its will, and AUTH. */
+  readonly connectBytesMax: number
+  /** From accept to the last step of authentication. */
+  readonly handshakeTimeoutMs: number
+  /** Connections at a time, handshakes included; one more is closed at once. */
+  readonly connectionsMax: number
+  /** How long a shutdown waits for clients to take their last bytes. */
+  readonly drainMs: number
+  /** Whether those that a shutdown disconnects have their wills published. */
+  readonly willsAtShutdown: "publish" | "suppress"
+}
+
+export const defaultBrokerOptions: BrokerOptions = {
+  packetBytesMax: 1024 * 1024,
+  connectBytesMax: 128 * 1024,
+  handshakeTimeoutMs: 10_000,
+  connectionsMax: 1_000_000,
+  drainMs: 10_000,
+  willsAtShutdown: "publish"
+}
+
+/** What a broker holds at a moment. All zero but `retainedMessages` when the last client and the last session have gone. */
+export interface Census {
+  readonly connections: number
+  readonly sessions: number
+  readonly subscriptions: number
+  readonly trieNodes: number
+  readonly groups: number
+  readonly deadlines: number
+  readonly retainedMessages: number
+}
+
+/** The services that a broker is composed of. */
+export type BrokerServices =
+  | Transports
+  | Authenticator
+  | Authorizer
+  | TenantDirectory
+  | ClientBalancer
+  | EventSink
+
+export class Broker extends Context.Tag("heddle/Broker")<
+  Broker,
+  {
+    /** Where it listens. */
+    readonly listening: ReadonlyArray<Listening>
+    readonly census: () => Census
+    /** A tenant's counters; undefined when no client of it has come yet. Live: read, do not keep. */
+    readonly counters: (tenant: string) => Readonly<Counters> | undefined
+    /** Ends a session, connected or not, and forgets all that it holds. False when its tenant is unknown. */
+    readonly purge: (tenant: string, clientId: string) => boolean
+  }
+>() {
+  /** A broker over the services in the context: give others to change who may connect, what is allowed, where it listens. */
+  static readonly layer = (
+    options: Partial<BrokerOptions> = {}
+  ): Layer.Layer<Broker, ListenError, BrokerServices> =>
+    Layer.scoped(Broker, make({ ...defaultBrokerOptions, ...options }))
+
+  /** The services of an unconfigured broker, but for its listeners: everybody on this machine may do everything, in one tenant. */
+  static readonly layerDefaultServices = Layer.mergeAll(
+    Authenticator.layerAnonymous("loopback"),
+    Authorizer.layerAllowAll,
+    TenantDirectory.layerSingle(),
+    ClientBalancer.layerStay,
+    EventSink.layerLog
+  )
+}
+
+const make = (
+  options: BrokerOptions
+): Effect.Effect<Broker["Type"], ListenError, BrokerServices | Scope.Scope> =>
+  Effect.gen(function* () {
+    const { report } = yield* EventSink
+    const authenticator = yield* Authenticator
+    const authorizer = yield* Authorizer
+    const dispatcher = yield* Dispatcher.make()
+    const timekeeper = yield* Timekeeper.make()
+    const tenants = yield* makeTenants({
+      dispatcher,
+      timekeeper,
+      report,
+      random: yield* randomNumbers,
+      services: sessionServices(authenticator, authorizer)
+    } satisfies TenantContext)
+    const connections = yield* makeConnections(options, {
+      dispatcher,
+      timekeeper,
+      serve: {
+        authenticator,
+        authorizer,
+        balancer: yield* ClientBalancer,
+        tenants,
+        settle: settleDecisions,
+        report,
+        packetBytesMax: options.packetBytesMax,
+        newClientId: () => `heddle-${crypto.randomUUID()}`
+      }
+    })
+    const listeners = yield* Transports
+    const listening = yield* Effect.forEach(listeners, (listener) => listener.listen(connections.acceptor))
+    return {
+      listening,
+      census: () => takeCensus(tenants, timekeeper, connections.size()),
+      counters: (id) => find(tenants, id)?.counters,
+      purge: (id, clientId) => {
+        const tenant = find(tenants, id)
+        tenant?.purge(clientId)
+        return tenant !== undefined
+      }
+    }
+  })
+
+/** What sessions ask of the services; whatever they throw comes back as an exit and means no. */
+const sessionServices = (
+  authenticator: Authenticator["Type"],
+  authorizer: Authorizer["Type"]
+): Pick<SessionServices, "settle" | "authenticate" | "permissions"> => ({
+  settle: settleDecisions,
+  permissions: (identity) => Effect.suspend(() => authorizer.permissions(identity)),
+  authenticate: (identity, request) =>
+    Effect.suspend(() =>
+      request._tag === "Begin"
+        ? authenticator.reauthenticate(identity, request.method, request.data)
+        : request.challenge.respond(request.data)
+    )
+})
+
+/** A pseudo-random generator for load balancing, seeded from the broker's own so that tests can fix it. (xorshift32) */
+const randomNumbers: Effect.Effect<() => number> = Effect.map(
+  Random.nextIntBetween(1, 0x7fff_ffff),
+  (seed) => {
+    let state = seed
+    return () => {
+      state ^= state << 13
+      state ^= state >>> 17
+      state ^= state << 5
+      return (state >>> 0) / 0x1_0000_0000
+    }
+  }
+)
+
+interface Connections {
+  readonly acceptor: Acceptor
+  readonly size: () => number
+}
+
+/** Accepts wires and serves each in a fiber of its own; its finalizer drains them. */
+const makeConnections = (
+  options: BrokerOptions,
+  parts: { readonly dispatcher: Dispatcher; readonly timekeeper: Timekeeper; readonly serve: ServeContext }
+): Effect.Effect<Connections, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const { dispatcher, timekeeper } = parts
+    const live = new Set<Connection>()
+    const decoders = makeDecoders()
+    const deadlines = timekeeper.wheel()
+    let isDraining = false
+    let onEmpty: (() => void) | undefined
+    const context: ConnectionContext = {
+      dispatcher,
+      deadlines,
+      pages: new PagePool(),
+      decoder: () => decoders({ packetBytesMax: options.connectBytesMax }),
+      suppressWills: () => isDraining && options.willsAtShutdown === "suppress"
+    }
+    const fork = yield* FiberSet.makeRuntime<never, void, never>()
+    const acceptor: Acceptor = (wire) => {
+      if (isDraining || live.size >= options.connectionsMax) return undefined
+      const connection = new Connection(wire, context)
+      live.add(connection)
+      deadlines.schedule(connection, timekeeper.nowMs + options.handshakeTimeoutMs)
+      fork(
+        Effect.ensuring(
+          serve(connection, parts.serve),
+          Effect.sync(() => {
+            live.delete(connection)
+            if (live.size === 0) onEmpty?.()
+          })
+        )
+      )
+      return connection
+    }
+    yield* Effect.addFinalizer(() => {
+      isDraining = true
+      for (const connection of live) {
+        connection.close({ reasonCode: ReasonCode.ServerShuttingDown, reason: "the server shuts down" })
+      }
+      const empty = Effect.async<void>((resume) => {
+        if (live.size === 0) resume(Effect.void)
+        else onEmpty = () => resume(Effect.void)
+      })
+      return Effect.timeoutOption(empty, options.drainMs)
+    })
+    return { acceptor, size: () => live.size }
+  })
+
+const find = (tenants: Tenants, id: string) => {
+  for (const tenant of tenants.all()) {
+    if (tenant.id === id) return tenant
+  }
+  return undefined
+}
+
+const takeCensus = (tenants: Tenants, timekeeper: Timekeeper, connections: number): Census => {
+  const sum = { sessions: 0, subscriptions: 0, trieNodes: 0, groups: 0, retainedMessages: 0 }
+  for (const tenant of tenants.all()) {
+    const { census } = tenant
+    sum.sessions += census.sessions
+    sum.subscriptions += census.subscriptions
+    sum.trieNodes += census.trieNodes
+    sum.groups += census.groups
+    sum.retainedMessages += tenant.counters.retainedMessages
+  }
+  return { connections, deadlines: timekeeper.size, ...sum }
+}

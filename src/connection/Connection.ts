@@ -1,0 +1,332 @@
+/**
+ * One client's connection: bytes between a wire and, first, its handshake, then its session.
+ *
+ * It owns the decoder and the output of the client. Output is collected in a sink and written once at the end of the tick
+ * (earlier when it grows large), so a thousand small packets cost one system call; what the socket does not take stays and
+ * is counted as backlog. Input that nobody has read yet is bounded: beyond that the wire is paused.
+ *
+ * The connection's fiber (`serve.ts`) holds its lifetime and is woken by packets of the handshake only; afterwards the
+ * session pulls packets itself and no fiber is involved until the end.
+ */
+
+import * as Effect from "effect/Effect"
+import { Deadline } from "../actor/DeadlineWheel.ts"
+import type { Flushable } from "../actor/Dispatcher.ts"
+import { writeAck, writeExplainedAck } from "../protocol/AckWriter.ts"
+import { ByteSink } from "../protocol/ByteSink.ts"
+import { encodeControl } from "../protocol/ControlWriter.ts"
+import type { Decoder } from "../protocol/Decoder.ts"
+import { MalformedPacket } from "../protocol/MalformedPacket.ts"
+import type {
+  AckTag,
+  ClientPacket,
+  Connect,
+  Properties,
+  ProtocolVersion,
+  ServerControlPacket
+} from "../protocol/Packet.ts"
+import {
+  type PublishHeader,
+  publishByte,
+  publishBytes,
+  writeFrame,
+  writePublish
+} from "../protocol/PublishWriter.ts"
+import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { Publication } from "../router/Publication.ts"
+import type { Ending } from "../session/Link.ts"
+import type { ClientLink, Session } from "../session/Session.ts"
+import type { Wire, WireHandler } from "../transport/Transport.ts"
+import type { ConnectionContext } from "./ConnectionContext.ts"
+
+/** Output that is written before the end of the tick. */
+const FLUSH_AT = 64 * 1024
+/** Unread input at which the wire is paused. */
+const UNREAD_MAX = 256 * 1024
+/** How long a closed connection may take to accept its last bytes. */
+const LINGER_MS = 5000
+const PACKET_BYTES_UNLIMITED = 268_435_460
+
+/** The peer went away, or we closed, before the handshake was over. */
+export interface ConnectionGone {
+  readonly _tag: "ConnectionGone"
+}
+
+type PacketWaiter = (effect: Effect.Effect<ClientPacket, ConnectionGone | MalformedPacket>) => void
+
+export class Connection extends Deadline implements WireHandler, ClientLink, Flushable {
+  /** 4 until CONNECT says otherwise. */
+  protocolVersion: ProtocolVersion = 4
+  /** As CONNECT gave it; undefined before. */
+  clientId: string | undefined = undefined
+  private readonly decoder: Decoder
+  private readonly sink: ByteSink
+  private session: Session | undefined
+  /** The client's Maximum Packet Size. */
+  private packetBytesMax = PACKET_BYTES_UNLIMITED
+  private requestProblemInformation = true
+  private packetWaiter: PacketWaiter | undefined
+  private goneWaiter: ((effect: Effect.Effect<void>) => void) | undefined
+  /** CONNACK 0 has been sent: from now on DISCONNECT says why we close. */
+  private isAccepted = false
+  private isFlushing = false
+  private isStalled = false
+  private isPaused = false
+  private isReadable = false
+  /** We have said our last word; input is ignored. */
+  private isClosing = false
+  private isGone = false
+
+  constructor(
+    readonly wire: Wire,
+    private readonly context: ConnectionContext
+  ) {
+    super()
+    this.decoder = context.decoder()
+    this.sink = new ByteSink(context.pages)
+  }
+
+  // As the wire sees it
+
+  onData(chunk: Uint8Array): void {
+    if (this.isClosing || this.isGone) return
+    this.decoder.push(chunk)
+    if (this.session === undefined) return this.offerPacket()
+    if (this.decoder.bufferedBytes > UNREAD_MAX && !this.isPaused) {
+      this.isPaused = true
+      this.wire.pause()
+    }
+    this.wakeSession()
+  }
+
+  onDrain(): void {
+    if (this.isGone) return
+    this.isStalled = false
+    this.flush()
+    if (this.isStalled || this.session === undefined) return
+    this.session.signal({ _tag: "Drained", link: this })
+  }
+
+  onClose(_reason: string): void {
+    if (this.isGone) return
+    this.isGone = true
+    this.context.deadlines.cancel(this)
+    this.sink.release()
+    this.leaveSession(true)
+    this.packetWaiter?.(Effect.fail(gone))
+    this.packetWaiter = undefined
+    this.goneWaiter?.(Effect.void)
+    this.goneWaiter = undefined
+  }
+
+  // As its fiber sees it
+
+  /** The next packet of the handshake. */
+  takePacket(): Effect.Effect<ClientPacket, ConnectionGone | MalformedPacket> {
+    return Effect.async((resume: PacketWaiter) => {
+      this.packetWaiter = resume
+      this.offerPacket()
+    })
+  }
+
+  /** Completes when the wire has closed. */
+  untilGone(): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      if (this.isGone) resume(Effect.void)
+      else this.goneWaiter = resume
+    })
+  }
+
+  /** The protocol level that CONNECT asked for, also when it was refused; 0 when it named none. */
+  get attemptedLevel(): number {
+    return this.decoder.attemptedLevel
+  }
+
+  /** CONNECT was read: from now on the client's version and wishes hold. */
+  introduced(connect: Connect, clientPacketBytesMax: number): void {
+    this.protocolVersion = connect.protocolVersion
+    this.clientId = connect.clientId
+    this.decoder.packetBytesMax = clientPacketBytesMax
+    this.packetBytesMax = connect.properties.maximumPacketSize ?? PACKET_BYTES_UNLIMITED
+    this.requestProblemInformation = connect.properties.requestProblemInformation !== false
+  }
+
+  /** Says no to CONNECT, as far as the version lets us, and closes. [MQTT-3.2.2-7] [v3 MQTT-3.2.2-5] */
+  refuse(reasonCode: ReasonCode, properties: Properties): void {
+    this.send({ _tag: "Connack", sessionPresent: false, reasonCode, properties })
+    this.end()
+  }
+
+  /** Closes without a word. */
+  drop(): void {
+    this.end()
+  }
+
+  // As its session sees it
+
+  get backlogBytes(): number {
+    return this.isStalled ? this.sink.length : 0
+  }
+
+  attached(session: Session): void {
+    this.context.deadlines.cancel(this)
+    if (this.isGone || this.isClosing) {
+      session.signal({ _tag: "Lost", link: this, withWill: true })
+      return
+    }
+    this.session = session
+    this.wakeSession()
+  }
+
+  nextPacket(): ClientPacket | undefined {
+    this.isReadable = false
+    if (this.isClosing || this.isGone) return undefined
+    return this.decoder.next()
+  }
+
+  resumeReading(): void {
+    if (!this.isPaused || this.isGone) return
+    this.isPaused = false
+    this.wire.resume()
+  }
+
+  sendPublish(publication: Publication, header: PublishHeader): boolean {
+    if (this.isClosing || this.isGone) return true
+    const version = this.protocolVersion
+    if (
+      this.packetBytesMax !== PACKET_BYTES_UNLIMITED &&
+      publishBytes(version, publication, header) > this.packetBytesMax
+    ) {
+      return false
+    }
+    if (publication.targets > 1 && isPlain(header)) {
+      const frame = publication.frame(version === 5, header.qos > 0)
+      writeFrame(this.sink, frame, publishByte(header.qos, header.retain, header.dup), header.packetId)
+    } else {
+      writePublish(this.sink, version, publication, header)
+    }
+    this.written()
+    return true
+  }
+
+  sendAck(tag: AckTag, packetId: number, reasonCode: number, reason: string): void {
+    if (this.isClosing || this.isGone) return
+    if (reason !== "" && this.protocolVersion === 5 && this.requestProblemInformation) {
+      const { packetBytesMax } = this
+      writeExplainedAck(this.sink, { tag, packetId, reasonCode, reasonString: reason, packetBytesMax })
+    } else {
+      writeAck(this.sink, this.protocolVersion, tag, packetId, reasonCode)
+    }
+    this.written()
+  }
+
+  send(packet: ServerControlPacket): void {
+    if (this.isClosing || this.isGone) return
+    const { packetBytesMax, requestProblemInformation } = this
+    const bytes = encodeControl(packet, this.protocolVersion, { packetBytesMax, requestProblemInformation })
+    if (bytes === undefined) return
+    if (packet._tag === "Connack" && packet.reasonCode === ReasonCode.Success) this.isAccepted = true
+    this.sink.write(bytes)
+    this.written()
+  }
+
+  close(ending: Ending): void {
+    if (this.isClosing || this.isGone) return
+    if (!this.isAccepted) {
+      // [MQTT-3.14.0-1]: before CONNACK it is CONNACK that says why, if there was a CONNECT to answer
+      if (this.clientId !== undefined) return this.refuse(ending.reasonCode, propertiesOf(ending))
+    } else if (ending.reasonCode !== ReasonCode.Success) {
+      // [MQTT-3.14.4-1] [MQTT-3.14.4-2]; before version 5 the server just closes
+      this.send({ _tag: "Disconnect", reasonCode: ending.reasonCode, properties: propertiesOf(ending) })
+    }
+    this.end()
+  }
+
+  // As the dispatcher sees it
+
+  flush(): void {
+    this.isFlushing = false
+    const { sink } = this
+    if (sink.length === 0 || this.isGone) return
+    if (!this.isStalled) {
+      const written = this.wire.write(sink.bytes, 0, sink.length)
+      if (written < 0) return sink.release()
+      this.isStalled = written < sink.length
+      sink.consume(written)
+    }
+    if (this.isClosing && !this.isStalled) this.wire.end()
+  }
+
+  // As the wheel sees it: the handshake, or the last bytes, have taken too long
+
+  onDeadline(): void {
+    if (!this.isGone) this.wire.destroy()
+  }
+
+  private written(): void {
+    if (this.sink.length >= FLUSH_AT && !this.isStalled) {
+      this.flush()
+    } else if (!this.isFlushing) {
+      this.isFlushing = true
+      this.context.dispatcher.flushLater(this)
+    }
+  }
+
+  private end(): void {
+    this.isClosing = true
+    this.leaveSession(true)
+    this.context.deadlines.schedule(this, this.context.dispatcher.nowMs + LINGER_MS)
+    if (this.sink.length === 0) this.wire.end()
+    else this.flush()
+  }
+
+  /** The session need not wait until the socket has closed: nothing more will pass either way. */
+  private leaveSession(withWill: boolean): void {
+    const { session } = this
+    this.session = undefined
+    session?.signal({ _tag: "Lost", link: this, withWill: withWill && !this.context.suppressWills() })
+  }
+
+  private wakeSession(): void {
+    if (this.isReadable || this.session === undefined) return
+    this.isReadable = true
+    this.session.signal({ _tag: "Readable", link: this })
+  }
+
+  /** Hands the next packet of the handshake to the fiber, if both are there. */
+  private offerPacket(): void {
+    const waiter = this.packetWaiter
+    if (waiter === undefined) {
+      if (this.decoder.bufferedBytes > UNREAD_MAX && !this.isPaused) {
+        this.isPaused = true
+        this.wire.pause()
+      }
+      return
+    }
+    if (this.isGone) {
+      this.packetWaiter = undefined
+      return waiter(Effect.fail(gone))
+    }
+    try {
+      const packet = this.decoder.next()
+      if (packet === undefined) return
+      this.packetWaiter = undefined
+      waiter(Effect.succeed(packet))
+    } catch (error) {
+      if (!(error instanceof MalformedPacket)) throw error
+      this.packetWaiter = undefined
+      waiter(Effect.fail(error))
+    }
+  }
+}
+
+const gone: ConnectionGone = { _tag: "ConnectionGone" }
+
+/** Nothing in the header that differs from receiver to receiver but the identifier and the first byte's bits. */
+const isPlain = (header: PublishHeader): boolean =>
+  header.topicAlias === 0 && header.messageExpiryInterval < 0 && header.subscriptionIdentifiers.length === 0
+
+const propertiesOf = (ending: Ending): Properties =>
+  ending.serverReference === undefined
+    ? { reasonString: ending.reason }
+    : { reasonString: ending.reason, serverReference: ending.serverReference }

@@ -1,0 +1,16 @@
+/** What a connection needs of its broker. */
+
+import type { DeadlineWheel } from "../actor/DeadlineWheel.ts"
+import type { Dispatcher } from "../actor/Dispatcher.ts"
+import type { PagePool } from "../protocol/ByteSink.ts"
+import type { Decoder } from "../protocol/Decoder.ts"
+
+export interface ConnectionContext {
+  readonly dispatcher: Dispatcher
+  /** The wheel of handshakes and of closing connections: the broker's, because they have no tenant yet. */
+  readonly deadlines: DeadlineWheel
+  readonly pages: PagePool
+  readonly decoder: () => Decoder
+  /** True while the broker shuts down and is told not to publish the wills of those it disconnects. */
+  readonly suppressWills: () => boolean
+}

@@ -1,0 +1,22 @@
+/** What a session's tenant does for it: time, the services that may suspend, events, and the end of the session. */
+
+import type * as Effect from "effect/Effect"
+import type { AuthenticationStep, Identity } from "../auth/Authenticator.ts"
+import type { AuthorizationUnavailable, Decision, Permissions } from "../auth/Authorizer.ts"
+import type { Event } from "../events/Event.ts"
+import type { AuthRequest } from "./reauthentication.ts"
+import type { Session } from "./Session.ts"
+
+export interface SessionServices {
+  /** The instant of the current tick. */
+  readonly nowMs: () => number
+  readonly report: (event: Event) => void
+  /** Runs decisions to booleans, in order; one that fails or dies means no. */
+  readonly settle: (decisions: ReadonlyArray<Decision>) => Effect.Effect<ReadonlyArray<boolean>>
+  /** Settles one decision for somebody who may be gone by then; at once when it does not suspend. */
+  readonly decideLater: (decision: Decision, then: (allowed: boolean) => void) => void
+  readonly authenticate: (identity: Identity, request: AuthRequest) => Effect.Effect<AuthenticationStep>
+  readonly permissions: (identity: Identity) => Effect.Effect<Permissions, AuthorizationUnavailable>
+  /** The session holds nothing any more. `attaches` tells the tenant whether a client has come meanwhile. */
+  readonly ended: (session: Session, attaches: number) => void
+}

@@ -1,0 +1,240 @@
+/**
+ * A tenant's supervisor: owns the tenant's sessions, its router, its deadline wheel and its share of the processor.
+ *
+ * In: clients that have passed their handshake, sessions that have ended, a session whose actor failed. Out: an attachment
+ * in a session's mailbox. A client identifier's connections meet here, one after another, so there is one session for it
+ * at any time, and only the principal that made a session may take it up.
+ *
+ * Its scope ends everything below it: sessions stop, the router stops, child fibers are interrupted.
+ */
+
+import * as Effect from "effect/Effect"
+import * as FiberSet from "effect/FiberSet"
+import type * as Scope from "effect/Scope"
+import { Actor, type Behaviour, type ForkChild } from "../actor/Actor.ts"
+import type { DeadlineWheel } from "../actor/DeadlineWheel.ts"
+import type { Dispatcher, RunQueue } from "../actor/Dispatcher.ts"
+import type { Mailbox } from "../actor/Mailbox.ts"
+import type { Timekeeper } from "../actor/Timekeeper.ts"
+import type { Event } from "../events/Event.ts"
+import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { Router } from "../router/Router.ts"
+import type { Ending } from "../session/Link.ts"
+import { type Attach, Session } from "../session/Session.ts"
+import type { SessionServices } from "../session/SessionServices.ts"
+import { SessionState } from "../session/SessionState.ts"
+import { Counters } from "../telemetry/Counters.ts"
+import type { TenantSettings } from "./TenantSettings.ts"
+
+/** Why a client that has passed its handshake gets no session. */
+export interface AttachRefused {
+  readonly reasonCode: ReasonCode
+  readonly reason: string
+}
+
+/** A client that asks for its session. `refuse` is called instead of an attachment. */
+export interface Admit {
+  readonly _tag: "Admit"
+  readonly attach: Attach
+  readonly refuse: (refusal: AttachRefused) => void
+}
+
+type TenantMessage =
+  | Admit
+  | { readonly _tag: "Ended"; readonly session: Session; readonly attaches: number }
+  | { readonly _tag: "Purge"; readonly clientId: string }
+
+interface Entry {
+  readonly session: Session
+  /** Attachments sent to the session: it has ended for good only when it has seen them all. */
+  attaches: number
+}
+
+/** What all tenants of a broker share. */
+export interface TenantContext {
+  readonly dispatcher: Dispatcher
+  readonly timekeeper: Timekeeper
+  readonly report: (event: Event) => void
+  readonly random: () => number
+  readonly services: Pick<SessionServices, "settle" | "authenticate" | "permissions">
+}
+
+export class Tenant implements Behaviour<TenantMessage> {
+  readonly counters = new Counters()
+  private readonly sessions = new Map<string, Entry>()
+  private readonly actor: Actor<TenantMessage>
+  private readonly runQueue: RunQueue
+  private readonly wheel: DeadlineWheel
+  private readonly router: Router
+  private readonly services: SessionServices
+
+  private constructor(
+    readonly id: string,
+    readonly settings: TenantSettings,
+    private readonly context: TenantContext,
+    private readonly fork: ForkChild
+  ) {
+    const { dispatcher, timekeeper } = context
+    this.runQueue = dispatcher.runQueue(1)
+    this.wheel = timekeeper.wheel()
+    this.router = new Router({
+      runQueue: this.runQueue,
+      wheel: this.wheel,
+      fork,
+      settings,
+      counters: this.counters,
+      random: context.random,
+      nowMs: () => dispatcher.nowMs,
+      onDefect: (defect) => this.routerFailed(defect)
+    })
+    this.actor = new Actor<TenantMessage>({
+      runQueue: this.runQueue,
+      fork,
+      behaviour: this,
+      limits: { countMax: Number.POSITIVE_INFINITY, bytesMax: Number.POSITIVE_INFINITY, bytesOf: () => 0 }
+    })
+    this.services = {
+      ...context.services,
+      nowMs: () => dispatcher.nowMs,
+      report: context.report,
+      decideLater: (decision, then) => {
+        if (typeof decision === "boolean") return then(decision)
+        fork(Effect.map(context.services.settle([decision]), ([allowed]) => then(allowed === true)))
+      },
+      ended: (session, attaches) => this.actor.signal({ _tag: "Ended", session, attaches })
+    }
+  }
+
+  /** A tenant that lives as long as the caller's scope. */
+  static readonly make = (
+    id: string,
+    settings: TenantSettings,
+    context: TenantContext
+  ): Effect.Effect<Tenant, never, Scope.Scope> =>
+    Effect.gen(function* () {
+      const fork = yield* FiberSet.makeRuntime<never, unknown, unknown>()
+      return yield* Effect.acquireRelease(
+        Effect.sync(() => new Tenant(id, settings, context, fork as ForkChild)),
+        (tenant) => Effect.sync(() => tenant.stop())
+      )
+    })
+
+  /** A client at the end of its handshake asks for its session. */
+  admit(message: Omit<Admit, "_tag">): void {
+    this.actor.signal({ _tag: "Admit", ...message })
+  }
+
+  /** Ends a session and forgets all it holds, whoever is connected to it. */
+  purge(clientId: string): void {
+    this.actor.signal({ _tag: "Purge", clientId })
+  }
+
+  /** Closes every connection of the tenant. */
+  closeAll(ending: Ending): void {
+    for (const { session } of this.sessions.values()) {
+      if (session.isConnected) session.signal({ _tag: "Close", ending })
+    }
+  }
+
+  /** What the tenant holds, for leak tests and metrics. */
+  get census(): TenantCensus {
+    return { sessions: this.sessions.size, deadlines: this.wheel.size, ...this.router.census }
+  }
+
+  turn(mail: Mailbox<TenantMessage>, budget: number): number {
+    let spent = 0
+    while (spent < budget) {
+      const message = mail.take()
+      if (message === undefined) break
+      this.handle(message)
+      spent++
+    }
+    return Math.max(1, spent)
+  }
+
+  onDefect(defect: unknown): void {
+    this.context.report({ _tag: "ActorDefect", actor: "tenant", tenant: this.id, defect })
+    this.closeAll({
+      reasonCode: ReasonCode.UnspecifiedError,
+      reason: "the server failed to serve this tenant"
+    })
+  }
+
+  private handle(message: TenantMessage): void {
+    switch (message._tag) {
+      case "Admit":
+        return this.give(message)
+      case "Ended": {
+        const { attaches, session } = message
+        const entry = this.sessions.get(session.clientId)
+        if (entry?.session !== session || entry.attaches !== attaches) return
+        this.sessions.delete(session.clientId)
+        this.counters.sessions = this.sessions.size
+        return session.stop()
+      }
+      case "Purge":
+        return this.sessions.get(message.clientId)?.session.signal({ _tag: "Purge" })
+    }
+  }
+
+  private give(message: Admit): void {
+    const { identity } = message.attach
+    const entry = this.sessions.get(identity.clientId) ?? this.create(message)
+    if (entry === undefined) return
+    if (entry.session.principal !== identity.principal) {
+      return message.refuse({
+        reasonCode: ReasonCode.NotAuthorized,
+        reason: "the client identifier's session belongs to another principal"
+      })
+    }
+    entry.attaches++
+    entry.session.signal(message.attach)
+  }
+
+  private create(message: Admit): Entry | undefined {
+    const { identity, permissions } = message.attach
+    if (this.sessions.size >= this.settings.sessionsMax) {
+      message.refuse({
+        reasonCode: ReasonCode.QuotaExceeded,
+        reason: `the tenant may have ${this.settings.sessionsMax} sessions`
+      })
+      return undefined
+    }
+    const state = new SessionState(identity.clientId, this.settings, this.counters, identity, permissions)
+    const session = new Session({
+      state,
+      runQueue: this.runQueue,
+      wheel: this.wheel,
+      fork: this.fork,
+      router: this.router,
+      services: this.services
+    })
+    const entry: Entry = { session, attaches: 0 }
+    this.sessions.set(identity.clientId, entry)
+    this.counters.sessions = this.sessions.size
+    return entry
+  }
+
+  /** The router has begun anew: sessions subscribe again, and clients come again with what was not acknowledged. */
+  private routerFailed(defect: unknown): void {
+    this.context.report({ _tag: "ActorDefect", actor: "router", tenant: this.id, defect })
+    for (const { session } of this.sessions.values()) session.signal({ _tag: "Resubscribe" })
+    this.closeAll({ reasonCode: ReasonCode.UnspecifiedError, reason: "the server failed to route messages" })
+  }
+
+  private stop(): void {
+    for (const { session } of this.sessions.values()) session.stop()
+    this.sessions.clear()
+    this.router.stop()
+    this.actor.stop()
+    this.context.timekeeper.release(this.wheel)
+  }
+}
+
+export interface TenantCensus {
+  readonly sessions: number
+  readonly deadlines: number
+  readonly subscriptions: number
+  readonly trieNodes: number
+  readonly groups: number
+}
