@@ -1,14 +1,15 @@
 /**
  * Sets the checkout up and hands over to Bun: `node src/launch.mjs ARGS...` ends as `bun ARGS...`.
  *
- * Runs under Node.js and under Bun alike and uses nothing but their common built-ins, because it starts before anything
- * is installed. On a machine with only Node.js and npm, Bun comes as the npm package whose exact version `package.json`
- * names. A stamp in node_modules says that the installed packages are those of `package.json` and `bun.lock`, so that a
- * second start installs nothing. The packages' own Bun then runs everything, whichever Bun or Node.js started this file.
+ * Runs under Node.js and under Bun alike and uses nothing but their common built-ins, because it starts
+ * before anything is installed. On a machine with only Node.js and npm, Bun comes as the npm package whose
+ * exact version `package.json` names. A stamp in node_modules says that the installed packages are those of
+ * `package.json` and `bun.lock`, so that a second start installs nothing. The packages' own Bun then runs
+ * everything, whichever Bun or Node.js started this file.
  *
- * The child has a process group of its own, so that a Ctrl-C, which reaches every process of a terminal's group and which
- * npm also passes on, arrives at the broker exactly once: from here. The scripts say `exec`, because npm signals the
- * shell, and a shell that stayed between would die of it and leave the broker behind.
+ * The child has a process group of its own, so that a Ctrl-C, which reaches every process of a terminal's
+ * group and which npm also passes on, arrives at the broker exactly once: from here. The scripts say `exec`,
+ * because npm signals the shell, and a shell that stayed between would die of it and leave the broker behind.
  */
 
 import { spawn, spawnSync } from "node:child_process"
@@ -58,8 +59,9 @@ const isRecent = (version) => {
 }
 
 /**
- * The Bun inside an installed npm package `bun`. Its post-install script puts the binary at `bun/bin/bun.exe`; where
- * npm does not run such scripts, the binary is still where the platform's package has it.
+ * The Bun inside an installed npm package `bun`. Its post-install script puts the binary at
+ * `bun/bin/bun.exe`; where npm does not run such scripts, the binary is still where the platform's package
+ * has it.
  */
 const packagedBun = (directory) => {
   const platforms = join(directory, "@oven")

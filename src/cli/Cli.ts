@@ -1,9 +1,9 @@
 /**
  * The command line: `heddle`, `heddle start`, `heddle config` and `heddle check`.
  *
- * It reads the configuration and prints; running a broker is the `start` that it is given. Whatever goes wrong is told
- * here, once: a mistake of the user's as its message, a defect with its cause. So the caller runs the effect without
- * reporting errors again, and a failure means exit code 1.
+ * It reads the configuration and prints; running a broker is the `start` that it is given. Whatever goes
+ * wrong is told here, once: a mistake of the user's as its message, a defect with its cause. So the caller
+ * runs the effect without reporting errors again, and a failure means exit code 1.
  */
 
 import * as Args from "@effect/cli/Args"
@@ -57,9 +57,9 @@ const fileArgument = Args.file({ name: "file" }).pipe(Args.withDescription("The 
 const footer = HelpDoc.blocks([
   HelpDoc.h1("CONFIGURATION"),
   HelpDoc.p(
-    "Heddle runs without any: MQTT on port 1883, WebSocket on port 8083 at /mqtt, for clients on this machine. " +
-      "Each key of the file is also an environment variable, which goes before the file: " +
-      "limits.packetBytesMax is HEDDLE_LIMITS_PACKET_BYTES_MAX. `heddle config` shows every key with its value."
+    "Heddle runs without any: MQTT on port 1883, WebSocket on port 8083 at /mqtt, for clients on this " +
+      "machine. Each key of the file is also an environment variable, which goes before the file: " +
+      "limits.packetBytesMax is HEDDLE_LIMITS_PACKET_BYTES_MAX. `heddle config` shows every key."
   ),
   HelpDoc.h1("EXAMPLES"),
   HelpDoc.p("heddle                                   run with the defaults"),

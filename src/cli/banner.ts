@@ -1,4 +1,7 @@
-/** What a person sees when the broker has started: what listens where, what is kept where, who may connect, a first try. */
+/**
+ * What a person sees when the broker has started: what listens where, what is kept where, who may connect, a
+ * first try.
+ */
 
 import type { Config } from "../config/ConfigSchema.ts"
 import type { Listening } from "../transport/Transport.ts"

@@ -1,9 +1,9 @@
 /**
  * The configuration of a broker: one file (YAML, JSON or TOML) and the environment.
  *
- * A value in the environment goes before one in the file, that before the default. Nothing is guessed: a key or variable
- * that does not exist and a value that is not allowed are errors, all reported at once. The schema with every key is in
- * `ConfigSchema.ts`.
+ * A value in the environment goes before one in the file, that before the default. Nothing is guessed: a key
+ * or variable that does not exist and a value that is not allowed are errors, all reported at once. The
+ * schema with every key is in `ConfigSchema.ts`.
  */
 
 import * as Effect from "effect/Effect"

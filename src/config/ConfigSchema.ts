@@ -1,7 +1,8 @@
 /**
  * Every key of the configuration, with its meaning, its default and what it accepts.
  *
- * The keys of `session` are those of `TenantSettings`: they are what a tenant has unless its directory says otherwise.
+ * The keys of `session` are those of `TenantSettings`: they are what a tenant has unless its directory says
+ * otherwise.
  */
 
 import * as Schema from "effect/Schema"

@@ -1,5 +1,6 @@
 /**
- * The configuration as text: the effective one in YAML for `heddle config`, and the table of all keys for the manual.
+ * The configuration as text: the effective one in YAML for `heddle config`, and the table of all keys for the
+ * manual.
  */
 
 import { fixedLeaves, type Leaf, listenerLeaves } from "./Keys.ts"
@@ -9,8 +10,8 @@ import type { Entry, Resolved } from "./Resolution.ts"
 type Tree = Map<string, Tree | Entry>
 
 /**
- * The effective configuration as a YAML file that says the same. What is not a default carries where it came from as a
- * comment. Secrets are not shown.
+ * The effective configuration as a YAML file that says the same. What is not a default carries where it came
+ * from as a comment. Secrets are not shown.
  */
 export const configurationYaml = (entries: Resolved["entries"]): string => {
   const root: Tree = new Map()
@@ -59,8 +60,8 @@ const scalar = (value: unknown): string =>
     : JSON.stringify(value)
 
 /**
- * The table of every key in Markdown. A key's environment variable is not in it: it is `HEDDLE_` and the key in upper snake
- * case.
+ * The table of every key in Markdown. A key's environment variable is not in it: it is `HEDDLE_` and the key
+ * in upper snake case.
  */
 export const configurationTable = (): string => {
   const rows = [

@@ -1,9 +1,9 @@
 /**
  * The kinds of values that a configuration key can have.
  *
- * Each is an Effect Schema that carries its documentation as an annotation: what the key means, what it allows, its default
- * and how an environment variable's text is read. The loader, the printer and the table of the README all read these
- * annotations, so a key is described in one place.
+ * Each is an Effect Schema that carries its documentation as an annotation: what the key means, what it
+ * allows, its default and how an environment variable's text is read. The loader, the printer and the table
+ * of the README all read these annotations, so a key is described in one place.
  */
 
 import * as Duration from "effect/Duration"
@@ -51,6 +51,8 @@ export const describe = <A, I>(
   defaultValue?: NoInfer<I>
 ): Schema.Schema<A, I> => key(schema, { ...factsOf(schema.ast)!, description, default: defaultValue })
 
+const range = (min: number | string, max: number | string): string => `from ${min} to ${max}`
+
 const readText = (text: string): unknown => text
 const readNumber = (text: string): unknown => (/^-?\d+(\.\d+)?$/.test(text) ? Number(text) : text)
 const readBoolean = (text: string): unknown => (text === "true" ? true : text === "false" ? false : text)
@@ -65,7 +67,7 @@ const readJson = (text: string): unknown => {
 
 export const integer = (min: number, max: number) =>
   key(Schema.Number.pipe(Schema.int(), Schema.between(min, max)), {
-    allowed: `a whole number from ${min} to ${max}`,
+    allowed: `a whole number ${range(min, max)}`,
     read: readNumber
   })
 
@@ -105,7 +107,7 @@ export const duration = (minMs: number, maxMs: number) =>
       encode: (value) => formatDuration(Duration.toMillis(value))
     }),
     {
-      allowed: `a duration with its unit, such as "10s", from ${formatDuration(minMs)} to ${formatDuration(maxMs)}`
+      allowed: `a duration such as "10s", ${range(formatDuration(minMs), formatDuration(maxMs))}`
     }
   )
 
@@ -122,7 +124,7 @@ export const size = (min: number, max: number) =>
       encode: formatSize
     }),
     {
-      allowed: `a number of bytes or a size such as "64KB" or "1MB", from ${formatSize(min)} to ${formatSize(max)}`,
+      allowed: `a number of bytes or a size such as "1MB", ${range(formatSize(min), formatSize(max))}`,
       read: readNumber
     }
   )

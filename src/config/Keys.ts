@@ -1,5 +1,6 @@
 /**
- * The keys of the configuration as paths, read off the schema: `limits.packetBytesMax`, `listeners.NAME.port`.
+ * The keys of the configuration as paths, read off the schema: `limits.packetBytesMax`,
+ * `listeners.NAME.port`.
  *
  * A listener's keys are known relative to the listener, because its name is the user's.
  */

@@ -1,8 +1,10 @@
 /**
- * The `listeners` section: where clients can connect, and the rules that hold between the keys of one listener.
+ * The `listeners` section: where clients can connect, and the rules that hold between the keys of one
+ * listener.
  *
- * A listener's name is free; one that is called like a transport has that transport without saying so. A key that a
- * transport has no use for is refused rather than ignored, so that nobody believes in a protection that is not there.
+ * A listener's name is free; one that is called like a transport has that transport without saying so. A key
+ * that a transport has no use for is refused rather than ignored, so that nobody believes in a protection
+ * that is not there.
  */
 
 import * as os from "node:os"
@@ -136,7 +138,10 @@ export const requiredKeys = (transport: unknown): ReadonlyArray<string> => {
   return []
 }
 
-/** Rules between the keys of one listener, as [key, what is wrong]. `valueOf` answers for keys given or defaulted. */
+/**
+ * Rules between the keys of one listener, as [key, what is wrong]. `valueOf` answers for keys given or
+ * defaulted.
+ */
 export const listenerConflicts = (
   valueOf: (key: string) => unknown
 ): ReadonlyArray<readonly [key: string, wrong: string]> => {
@@ -155,7 +160,10 @@ export const listenerConflicts = (
   return conflicts
 }
 
-/** The address to bind for a listener's `host`: `*` is the dual-stack `::` where this machine has IPv6, else `0.0.0.0`. */
+/**
+ * The address to bind for a listener's `host`: `*` is the dual-stack `::` where this machine has IPv6, else
+ * `0.0.0.0`.
+ */
 export const bindAddress = (host: string): string => {
   if (host !== "*") return host
   const interfaces = Object.values(os.networkInterfaces()).flatMap((addresses) => addresses ?? [])

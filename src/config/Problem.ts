@@ -1,4 +1,6 @@
-/** What is wrong with a configuration, told so that a person can mend it without another look at the manual. */
+/**
+ * What is wrong with a configuration, told so that a person can mend it without another look at the manual.
+ */
 
 import { levensteinDistance } from "@effect/cli/AutoCorrect"
 import * as CliConfig from "@effect/cli/CliConfig"
@@ -12,8 +14,8 @@ export interface Problem {
 }
 
 /**
- * The configuration cannot be used. The command line prints `message` and ends with exit code 1; the broker does not
- * start.
+ * The configuration cannot be used. The command line prints `message` and ends with exit code 1; the broker
+ * does not start.
  */
 export class ConfigError extends Data.TaggedError("ConfigError")<{
   /** The file that was read; undefined when there was none. */

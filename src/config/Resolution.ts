@@ -1,8 +1,8 @@
 /**
  * Finds the value of every key: environment before file before default, and every problem on the way.
  *
- * Pure. The file comes as parsed data, the environment as a record. A value stays as it was written until the end, when
- * the schema decodes them all at once; so what `heddle config` prints is what a file would say.
+ * Pure. The file comes as parsed data, the environment as a record. A value stays as it was written until the
+ * end, when the schema decodes them all at once; so what `heddle config` prints is what a file would say.
  */
 
 import * as Either from "effect/Either"
@@ -147,8 +147,8 @@ const readEnvironment = (env: Sources["env"], found: Found): void => {
 }
 
 /**
- * The listener and key of `HEDDLE_LISTENERS_<NAME>_<KEY>`. Both parts may contain `_`: a listener that exists goes before
- * one that the variable would make, and then the longest key.
+ * The listener and key of `HEDDLE_LISTENERS_<NAME>_<KEY>`. Both parts may contain `_`: a listener that exists
+ * goes before one that the variable would make, and then the longest key.
  */
 const listenerKeyOf = (
   variable: string,

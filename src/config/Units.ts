@@ -1,8 +1,8 @@
 /**
  * Durations and sizes as people write them in a configuration.
  *
- * A duration always carries its unit (`500ms`, `10s`, `5m`, `2h`, `7d`). A size is a number of bytes or carries a unit
- * (`64KB`, `1MB`, `1GB`); units are powers of 1024, and `KiB` says the same as `KB`.
+ * A duration always carries its unit (`500ms`, `10s`, `5m`, `2h`, `7d`). A size is a number of bytes or
+ * carries a unit (`64KB`, `1MB`, `1GB`); units are powers of 1024, and `KiB` says the same as `KB`.
  */
 
 const durationUnits = new Map([

@@ -1,6 +1,6 @@
 /**
- * The launcher in a checkout of its own, with a stand-in for the packaged Bun: a script that answers `--version`, writes
- * down each `install` and is otherwise the Bun of this test.
+ * The launcher in a checkout of its own, with a stand-in for the packaged Bun: a script that answers
+ * `--version`, writes down each `install` and is otherwise the Bun of this test.
  */
 
 import { afterAll, beforeAll, describe, expect, test } from "bun:test"

@@ -99,7 +99,7 @@ describe("values", () => {
     [
       "a duration without its unit",
       { limits: { handshakeTimeout: 10 } },
-      'limits.handshakeTimeout: 10 is not allowed; expected a duration with its unit, such as "10s", from 100ms to 10m'
+      'limits.handshakeTimeout: 10 is not allowed; expected a duration such as "10s", from 100ms to 10m'
     ],
     [
       "a number out of range",
