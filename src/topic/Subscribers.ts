@@ -1,6 +1,7 @@
 /**
- * The subscribers of one filter that has more than one: a pair of arrays for a few, a `Map` for many. For two or
- * three the arrays take 187 bytes and a `Map` 266 (Bun 1.4.5, 2026-11); both append their values equally fast.
+ * The subscribers of one filter that has more than one: a pair of arrays for a few, a `Map` for many. For two
+ * or three the arrays take 187 bytes and a `Map` 266 (Bun 1.4.5, 2026-11); both append their values equally
+ * fast.
  */
 
 export class Subscribers<K extends object, V> {

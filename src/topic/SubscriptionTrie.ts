@@ -16,8 +16,8 @@
  * and the text of one of them. Hence no text outlives its subscriptions. All loops are iterative: a filter
  * can have 65,536 levels.
  *
- * Measured with a million filters like `devices/{id}/commands`, against a tree with a `Map` from level to child
- * in each node and topics split by `/` (Bun 1.4.5, 2026-11, one busy core):
+ * Measured with a million filters like `devices/{id}/commands`, against a tree with a `Map` from level to
+ * child in each node and topics split by `/` (Bun 1.4.5, 2026-11, one busy core):
  *
  *     |                                 | this trie   | Map per level |
  *     | memory beside the filters       | 87 B each   | 412 B each    |

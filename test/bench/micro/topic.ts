@@ -1,8 +1,9 @@
 /**
- * What the topic indexes cost: `bun test/bench/micro/topic.ts [--quick]`.
+ * What the topic indexes cost: `bun test/bench/micro/run.ts [--quick] topic`.
  *
  * Times are the best of several rounds over prepared texts, after a warm-up; bytes are what the heap loses
- * when everything is removed again, without the filters and topics themselves. Quick runs take 100,000 in place of 1,000,000.
+ * when everything is removed again, without the filters and topics themselves. Quick runs take 100,000 in
+ * place of 1,000,000.
  */
 
 import { heapStats } from "bun:jsc"
@@ -154,11 +155,4 @@ const best = (units: number, work: () => void): number => {
   let least = first
   for (let round = 0; round < rounds; round++) least = Math.min(least, nanoseconds(work))
   return least / units
-}
-
-if (import.meta.main) {
-  for (const { name, unit, value } of run({ quick: process.argv.includes("--quick") })) {
-    const digits = value < 10 ? 1 : 0
-    console.log(`${name.padEnd(72)} ${value.toFixed(digits).padStart(10)} ${unit}`)
-  }
 }
