@@ -50,9 +50,9 @@ export interface ExplainedAck {
 }
 
 /**
- * Appends an acknowledgement of version 5 with a reason for people. What the client's Maximum Packet Size has no room
- * for is left out: the Reason String first, then the user properties. [MQTT-3.4.2-2] [MQTT-3.4.2-3] and so on to
- * [MQTT-3.7.2-3]. Whether the client wants them at all is the caller's to know. [MQTT-3.1.2-29]
+ * Appends an acknowledgement of version 5 with a reason for people. What the client's Maximum Packet Size has
+ * no room for is left out: the Reason String first, then the user properties. [MQTT-3.4.2-2] [MQTT-3.4.2-3]
+ * and so on to [MQTT-3.7.2-3]. Whether the client wants them at all is the caller's to know. [MQTT-3.1.2-29]
  */
 export const writeExplainedAck = (sink: ByteSink, ack: ExplainedAck): void => {
   const { packetBytesMax, packetId, reasonCode, reasonString, tag, userProperties } = ack

@@ -1,7 +1,8 @@
 /**
- * Output memory: a `PagePool` of one broker lends pages to the `ByteSink`s of its connections while they have something
- * to send. Sizes are powers of two from 4 KB to 1 MB, and what the pool keeps is bounded, so an idle connection holds
- * no page and a burst does not stay. Larger buffers are made on demand and left to the collector.
+ * Output memory: a `PagePool` of one broker lends pages to the `ByteSink`s of its connections while they have
+ * something to send. Sizes are powers of two from 4 KB to 1 MB, and what the pool keeps is bounded, so an
+ * idle connection holds no page and a burst does not stay. Larger buffers are made on demand and left to the
+ * collector.
  */
 
 import { Buffer } from "node:buffer"
@@ -49,7 +50,10 @@ export class PagePool {
   }
 }
 
-/** A growing run of bytes to send: [0, length) of `bytes`. It owns a page from the first `reserve` to `release`. */
+/**
+ * A growing run of bytes to send: [0, length) of `bytes`. It owns a page from the first `reserve` to
+ * `release`.
+ */
 export class ByteSink {
   bytes: Buffer = emptyBuffer
   length = 0

@@ -1,10 +1,11 @@
 /**
- * The strict walk over CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and AUTH: every byte is looked at and every rule of
- * section 3 that binds a client is checked, before anything is read from the packet. What the walk must decode anyway
- * (properties, in order) it returns; the other fields are left to `ControlReader.ts`.
+ * The strict walk over CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and AUTH: every byte is looked at and
+ * every rule of section 3 that binds a client is checked, before anything is read from the packet. What the
+ * walk must decode anyway (properties, in order) it returns; the other fields are left to `ControlReader.ts`.
  *
- * Not refused here, because the specification wants an answer rather than a close: client identifiers (CONNACK 0x02 or
- * 0x85) and topic filters that are strings but not valid filters (a reason code of their own in SUBACK and UNSUBACK).
+ * Not refused here, because the specification wants an answer rather than a close: client identifiers
+ * (CONNACK 0x02 or 0x85) and topic filters that are strings but not valid filters (a reason code of their own
+ * in SUBACK and UNSUBACK).
  */
 
 import type { Cursor } from "./Cursor.ts"

@@ -1,11 +1,11 @@
 /**
- * Reads CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and AUTH: `ControlCheck.ts` proves that the bytes are sound, then
- * `mqtt-packet` reads the fields, so that we agree with the ecosystem on what a packet says. Properties are ours:
- * `mqtt-packet` loses the order of user properties.
+ * Reads CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and AUTH: `ControlCheck.ts` proves that the bytes are
+ * sound, then `mqtt-packet` reads the fields, so that we agree with the ecosystem on what a packet says.
+ * Properties are ours: `mqtt-packet` loses the order of user properties.
  *
- * One reader serves all decoders of a broker: reading is synchronous, so what it holds is only scratch, and a decoder
- * of its own stays small. Nothing of a client remains in it between packets; CONNECT, whose packet `mqtt-packet` keeps
- * as the settings of its parser, gets a parser of its own each time.
+ * One reader serves all decoders of a broker: reading is synchronous, so what it holds is only scratch, and a
+ * decoder of its own stays small. Nothing of a client remains in it between packets; CONNECT, whose packet
+ * `mqtt-packet` keeps as the settings of its parser, gets a parser of its own each time.
  */
 
 import { Buffer } from "node:buffer"
@@ -78,7 +78,9 @@ const requestOf = (subscription: ISubscribePacket["subscriptions"][number]): Sub
 })
 
 export class ControlReader {
-  /** Scratch of whoever reads a packet right now; PUBLISH and acknowledgements use it for their properties. */
+  /**
+   * Scratch of whoever reads a packet right now; PUBLISH and acknowledgements use it for their properties.
+   */
   readonly cursor = new Cursor()
   readonly section: SectionState
   readonly publishProperties = new PublishProperties()

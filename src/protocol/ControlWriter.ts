@@ -1,6 +1,6 @@
 /**
- * Encodes the control packets that a server sends now and then, with `mqtt-packet`, in the form that the client's
- * version has: return codes instead of reason codes and no properties below 5.0.
+ * Encodes the control packets that a server sends now and then, with `mqtt-packet`, in the form that the
+ * client's version has: return codes instead of reason codes and no properties below 5.0.
  */
 
 import { Buffer } from "node:buffer"
@@ -8,7 +8,8 @@ import { generate, type Packet as LibraryPacket, writeToStream } from "mqtt-pack
 import type { Connack, Properties, ProtocolVersion, ServerControlPacket, Suback } from "./Packet.ts"
 import { isFailure, ReasonCode } from "./ReasonCode.ts"
 
-// The library would otherwise make 65,536 buffers, one for each 16-bit number, when it writes its first packet.
+// The library would otherwise make 65,536 buffers, one for each 16-bit number, when it writes its first
+// packet.
 writeToStream.cacheNumbers = false
 
 export interface EncodeOptions {
@@ -19,8 +20,8 @@ export interface EncodeOptions {
 }
 
 /**
- * The CONNACK return code of 3.1 and 3.1.1 for a Connect Reason Code of 5.0. Undefined when there is none that fits:
- * close without a CONNACK. [v3 MQTT-3.2.2-6]
+ * The CONNACK return code of 3.1 and 3.1.1 for a Connect Reason Code of 5.0. Undefined when there is none
+ * that fits: close without a CONNACK. [v3 MQTT-3.2.2-6]
  */
 export const v3ReturnCode = (reasonCode: number): number | undefined => {
   switch (reasonCode) {
@@ -49,7 +50,10 @@ export const v3ReturnCode = (reasonCode: number): number | undefined => {
   }
 }
 
-/** The property names of the library, where they are not the same as ours; user properties keep their order as pairs. */
+/**
+ * The property names of the library, where they are not the same as ours; user properties keep their order as
+ * pairs.
+ */
 const libraryProperties = (properties: Properties): Record<string, unknown> => {
   const {
     correlationData,
@@ -89,8 +93,8 @@ const encode5 = (packet: LibraryPacket, properties: Properties): Uint8Array => {
 }
 
 /**
- * A failure below 5.0 is 0x80 [v3 MQTT-3.9.3-2]. MQTT 3.1 knows no failure at all; it gets 0x80 too, because a granted
- * QoS would promise messages that never come.
+ * A failure below 5.0 is 0x80 [v3 MQTT-3.9.3-2]. MQTT 3.1 knows no failure at all; it gets 0x80 too, because
+ * a granted QoS would promise messages that never come.
  */
 const v3Granted = (packet: Suback): Array<number> =>
   packet.reasonCodes.map((code) => (isFailure(code) ? 0x80 : code))
@@ -122,9 +126,9 @@ const withProperties = (packet: ServerControlPacket, properties: Properties): Se
   packet._tag === "Pingresp" ? packet : { ...packet, properties }
 
 /**
- * The bytes of a packet, or undefined when this client cannot be told: a CONNACK without a return code in its version
- * [v3 MQTT-3.2.2-6], DISCONNECT and AUTH below 5.0, or a packet beyond the client's Maximum Packet Size even without
- * its Reason String and user properties [MQTT-3.1.2-24]. What remains is to close.
+ * The bytes of a packet, or undefined when this client cannot be told: a CONNACK without a return code in its
+ * version [v3 MQTT-3.2.2-6], DISCONNECT and AUTH below 5.0, or a packet beyond the client's Maximum Packet
+ * Size even without its Reason String and user properties [MQTT-3.1.2-24]. What remains is to close.
  */
 export const encodeControl = (
   packet: ServerControlPacket,
@@ -140,7 +144,8 @@ export const encodeControl = (
   const explains =
     options.requestProblemInformation || packet._tag === "Connack" || packet._tag === "Disconnect"
   const own: Properties = userProperties === undefined ? required : { ...required, userProperties }
-  // In the order of preference. [MQTT-3.1.2-29], then [MQTT-3.2.2-19] [MQTT-3.2.2-20] and their likes in 3.9 to 3.15.
+  // In the order of preference. [MQTT-3.1.2-29], then [MQTT-3.2.2-19] [MQTT-3.2.2-20] and their likes in 3.9
+  // to 3.15.
   const attempts = explains ? [packet.properties, own, required] : [required]
   for (const properties of attempts) {
     const bytes = encodeOnce(withProperties(packet, properties), version)

@@ -1,10 +1,13 @@
 /**
- * Bytes of one client in, packets out, whatever the chunks: `push` a chunk, then `next` until it returns undefined.
+ * Bytes of one client in, packets out, whatever the chunks: `push` a chunk, then `next` until it returns
+ * undefined.
  *
- * - The first byte of a connection must be that of CONNECT; anything else is refused before a second byte is looked at.
+ * - The first byte of a connection must be that of CONNECT; anything else is refused before a second byte is
+ *   looked at.
  * - The size that a fixed header declares is checked as soon as it is complete, before anything is buffered.
- * - A packet that lies in one chunk is read in place. One that spans chunks is gathered in a buffer that grows with
- *   what has arrived, not with what was declared, and each byte is copied a bounded number of times.
+ * - A packet that lies in one chunk is read in place. One that spans chunks is gathered in a buffer that
+ *   grows with what has arrived, not with what was declared, and each byte is copied a bounded number of
+ *   times.
  * - Buffers that were handed out in a `Publish` are never written again.
  * - What breaks a rule throws `MalformedPacket`, once and for all: every later `next` throws it again.
  *
@@ -32,7 +35,9 @@ const connectByte = 0x10
 
 const pingreq: Pingreq = Object.freeze({ _tag: "Pingreq" })
 
-/** First bytes that a client may send after CONNECT, at 1. MQTT 3.1 and AUTH are looked at more closely below. */
+/**
+ * First bytes that a client may send after CONNECT, at 1. MQTT 3.1 and AUTH are looked at more closely below.
+ */
 const isOrdinary = new Uint8Array(256)
 for (const byte of [0x40, 0x50, 0x62, 0x70, 0x82, 0xa2, 0xc0, 0xe0]) isOrdinary[byte] = 1
 for (const byte of [0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x3a, 0x3b, 0x3c, 0x3d]) isOrdinary[byte] = 1
@@ -85,8 +90,8 @@ export class Decoder {
   /** 0 until CONNECT was read. */
   version: ProtocolVersion | 0 = 0
   /**
-   * The protocol level that CONNECT asked for, also when it was then refused: 5 or more wants a CONNACK of 5.0, 1 to 4
-   * one of 3.1.1, 0 (no CONNECT, or an unknown protocol name) none.
+   * The protocol level that CONNECT asked for, also when it was then refused: 5 or more wants a CONNACK of
+   * 5.0, 1 to 4 one of 3.1.1, 0 (no CONNECT, or an unknown protocol name) none.
    */
   attemptedLevel = 0
   /** Largest packet accepted, fixed header included. A change holds from the next fixed header on. */
@@ -198,8 +203,8 @@ export class Decoder {
   }
 
   /**
-   * Checks the fixed header at `at` as far as it has arrived. Returns the size of the whole packet, or 0 while the
-   * header is not complete.
+   * Checks the fixed header at `at` as far as it has arrived. Returns the size of the whole packet, or 0
+   * while the header is not complete.
    */
   private measure(bytes: Buffer, at: number, available: number): number {
     const firstByte = bytes[at]!
@@ -223,7 +228,9 @@ export class Decoder {
     return 0
   }
 
-  /** Puts the rest of the chunk aside: the start of a packet of `total` bytes, 0 when that is not known yet. */
+  /**
+   * Puts the rest of the chunk aside: the start of a packet of `total` bytes, 0 when that is not known yet.
+   */
   private hold(total: number): void {
     const length = this.chunk.length - this.at
     this.pending = Buffer.allocUnsafeSlow(total === 0 ? 8 : Math.min(total, Math.max(length, 256)))
@@ -248,7 +255,10 @@ export class Decoder {
     return this.pendingLength === this.pendingTotal
   }
 
-  /** Makes room for `needed` bytes in all; doubling keeps the copying linear and the room below twice what came. */
+  /**
+   * Makes room for `needed` bytes in all; doubling keeps the copying linear and the room below twice what
+   * came.
+   */
   private reserve(needed: number): void {
     if (needed <= this.pending.length) return
     const size = Math.min(this.pendingTotal, Math.max(needed, 2 * this.pending.length, 256))
@@ -299,7 +309,10 @@ export class Decoder {
     return connect
   }
 
-  /** The bytes of a control packet. MQTT 3.1's DUP flag, which says nothing that we need, is taken out of a copy. */
+  /**
+   * The bytes of a control packet. MQTT 3.1's DUP flag, which says nothing that we need, is taken out of a
+   * copy.
+   */
   private controlFrame(bytes: Buffer, start: number, end: number): Buffer {
     const frame = bytes.subarray(start, end)
     if (this.version !== 3 || (frame[0]! & 0x08) === 0) return frame

@@ -1,9 +1,10 @@
 /**
  * The control packets of MQTT 3.1, 3.1.1 and 5.0 as plain tagged objects.
  *
- * `ClientPacket` is what a decoder yields; `ServerPacket` is what an encoder takes. A field that a version does not
- * have carries its neutral value (no properties, reason code 0), so that what follows need not ask for the version.
- * PUBLISH keeps its payload as a range of the chunk it came in: whoever keeps one beyond the turn copies it.
+ * `ClientPacket` is what a decoder yields; `ServerPacket` is what an encoder takes. A field that a version
+ * does not have carries its neutral value (no properties, reason code 0), so that what follows need not ask
+ * for the version. PUBLISH keeps its payload as a range of the chunk it came in: whoever keeps one beyond the
+ * turn copies it.
  */
 
 export type ProtocolVersion = 3 | 4 | 5
@@ -45,13 +46,19 @@ export interface Properties {
 
 export const noProperties: Properties = Object.freeze({})
 
-/** A topic name with the bytes that spell it. One object serves every PUBLISH of a connection that repeats the topic. */
+/**
+ * A topic name with the bytes that spell it. One object serves every PUBLISH of a connection that repeats the
+ * topic.
+ */
 export interface Topic {
   readonly name: string
   readonly bytes: Uint8Array
 }
 
-/** The application message of a PUBLISH, as it travels through the broker. Shared by all its receivers, never changed. */
+/**
+ * The application message of a PUBLISH, as it travels through the broker. Shared by all its receivers, never
+ * changed.
+ */
 export interface PublishContent {
   readonly topic: Topic
   /** The buffer that holds the payload. A view of a socket's chunk until somebody keeps the message. */
@@ -59,8 +66,9 @@ export interface PublishContent {
   readonly payloadStart: number
   readonly payloadEnd: number
   /**
-   * The encoded MQTT 5 properties that a server forwards unaltered, in the order received: all but Topic Alias, Message
-   * Expiry Interval and Subscription Identifier. Empty when there are none. [MQTT-3.3.2-15] .. [MQTT-3.3.2-20]
+   * The encoded MQTT 5 properties that a server forwards unaltered, in the order received: all but Topic
+   * Alias, Message Expiry Interval and Subscription Identifier. Empty when there are none. [MQTT-3.3.2-15] ..
+   * [MQTT-3.3.2-20]
    */
   readonly forwardedProperties: Uint8Array
 }
@@ -106,7 +114,10 @@ export interface Connect {
 
 export type AckTag = "Puback" | "Pubrec" | "Pubrel" | "Pubcomp"
 
-/** PUBACK, PUBREC, PUBREL or PUBCOMP. Reason strings and user properties of clients are validated, then dropped. */
+/**
+ * PUBACK, PUBREC, PUBREL or PUBCOMP. Reason strings and user properties of clients are validated, then
+ * dropped.
+ */
 export interface Ack<Tag extends AckTag = AckTag> {
   readonly _tag: Tag
   readonly packetId: number
@@ -193,5 +204,8 @@ export interface Pingresp {
   readonly _tag: "Pingresp"
 }
 
-/** The control packets that the server sends now and then; PUBLISH and its acknowledgements have writers of their own. */
+/**
+ * The control packets that the server sends now and then; PUBLISH and its acknowledgements have writers of
+ * their own.
+ */
 export type ServerControlPacket = Connack | Suback | Unsuback | Pingresp | Disconnect | Auth

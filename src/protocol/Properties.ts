@@ -1,9 +1,10 @@
 /**
- * The properties of MQTT 5.0 as one table (section 2.2.2.2): identifier, name, type, range, who may carry it and how
- * often. The table drives the validation of what clients send (`PropertyReader.ts`) and the encoding here.
+ * The properties of MQTT 5.0 as one table (section 2.2.2.2): identifier, name, type, range, who may carry it
+ * and how often. The table drives the validation of what clients send (`PropertyReader.ts`) and the encoding
+ * here.
  *
- * Forwarded properties are those of a PUBLISH or a will that a server passes on unaltered. They travel as their encoded
- * bytes; only policies, storage tools and tests need them as values.
+ * Forwarded properties are those of a PUBLISH or a will that a server passes on unaltered. They travel as
+ * their encoded bytes; only policies, storage tools and tests need them as values.
  */
 
 import { Buffer } from "node:buffer"
@@ -28,7 +29,10 @@ export const Owner = {
 
 export type Owner = (typeof Owner)[keyof typeof Owner]
 
-/** The section that lists the properties of a packet: where "it is a Protocol Error to include it more than once" stands. */
+/**
+ * The section that lists the properties of a packet: where "it is a Protocol Error to include it more than
+ * once" stands.
+ */
 export const ownerSection: ReadonlyMap<Owner, string> = new Map<Owner, string>([
   [Owner.Connect, "3.1.2.11"],
   [Owner.Will, "3.1.3.2"],

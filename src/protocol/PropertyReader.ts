@@ -1,9 +1,9 @@
 /**
  * Checks the property section of a packet from a client against the property table and reads it.
  *
- * Two readers stand on the same checks: `readProperties` makes values, in order, for control packets and wills;
- * `PublishProperties` only notes what a PUBLISH needs and keeps the bytes that are forwarded. Both are linear in the
- * bytes of the section, whatever it holds, and bounded in user properties.
+ * Two readers stand on the same checks: `readProperties` makes values, in order, for control packets and
+ * wills; `PublishProperties` only notes what a PUBLISH needs and keeps the bytes that are forwarded. Both are
+ * linear in the bytes of the section, whatever it holds, and bounded in user properties.
  */
 
 import { Cursor, copyRange } from "./Cursor.ts"
@@ -18,7 +18,10 @@ export class SectionState {
   userProperties = 0
   /** The value of the property read last, when its type is a number. */
   value = 0
-  /** The name of the user property read last, as a range of the cursor's bytes; its value is the cursor's range. */
+  /**
+   * The name of the user property read last, as a range of the cursor's bytes; its value is the cursor's
+   * range.
+   */
   nameFrom = 0
   nameTo = 0
   /** Where the section stands, without its length. */
@@ -185,7 +188,10 @@ export class PublishProperties {
   isUtf8Payload = false
 }
 
-/** Checks the properties of a PUBLISH at the cursor, decoding no text. `forwardedBytes` then gives what goes on. */
+/**
+ * Checks the properties of a PUBLISH at the cursor, decoding no text. `forwardedBytes` then gives what goes
+ * on.
+ */
 export const readPublishProperties = (cursor: Cursor, state: SectionState, into: PublishProperties): void => {
   const packetEnd = openSection(cursor, state)
   into.topicAlias = 0
@@ -200,7 +206,10 @@ export const readPublishProperties = (cursor: Cursor, state: SectionState, into:
   cursor.end = packetEnd
 }
 
-/** The values of forwarded properties, for whoever must look into them. The bytes must have come from a decoder. */
+/**
+ * The values of forwarded properties, for whoever must look into them. The bytes must have come from a
+ * decoder.
+ */
 export const decodeForwardedProperties = (bytes: Uint8Array): Properties => {
   const cursor = new Cursor()
   const state = new SectionState(Number.MAX_SAFE_INTEGER)

@@ -1,9 +1,9 @@
 /**
- * Reads PUBLISH and its acknowledgements without `mqtt-packet`: they are nearly all of the traffic, and its generic
- * parser needs 1.25 µs for a PUBLISH that this file reads in less than a fifth of that.
+ * Reads PUBLISH and its acknowledgements without `mqtt-packet`: they are nearly all of the traffic, and its
+ * generic parser needs 1.25 µs for a PUBLISH that this file reads in less than a fifth of that.
  *
- * `TopicMemo` is why: devices publish to the same topic again and again, so a decoder keeps the topic that it read last,
- * and the same bytes again mean the same checked, decoded object.
+ * `TopicMemo` is why: devices publish to the same topic again and again, so a decoder keeps the topic that it
+ * read last, and the same bytes again mean the same checked, decoded object.
  */
 
 import type { Buffer } from "node:buffer"

@@ -1,9 +1,10 @@
 /**
- * Writes PUBLISH into a connection's output. A message that goes to one receiver is written straight from its parts;
- * one that fans out is encoded once as a `Frame` and copied, with its first byte and packet identifier patched.
+ * Writes PUBLISH into a connection's output. A message that goes to one receiver is written straight from its
+ * parts; one that fans out is encoded once as a `Frame` and copied, with its first byte and packet identifier
+ * patched.
  *
- * Parameters are positional and `PublishHeader` is meant to be reused by its caller: these functions run once for each
- * message delivered, and allocate nothing.
+ * Parameters are positional and `PublishHeader` is meant to be reused by its caller: these functions run once
+ * for each message delivered, and allocate nothing.
  */
 
 import { Buffer } from "node:buffer"
@@ -37,7 +38,10 @@ export interface Frame {
 export const publishByte = (qos: Qos, retain: boolean, dup: boolean): number =>
   0x30 | (dup ? 0x08 : 0) | (qos << 1) | (retain ? 0x01 : 0)
 
-/** Copies source[start, end) to target at `at` and returns the position after it. A loop is fastest up to 24 bytes. */
+/**
+ * Copies source[start, end) to target at `at` and returns the position after it. A loop is fastest up to 24
+ * bytes.
+ */
 const put = (source: Uint8Array, start: number, end: number, target: Buffer, at: number): number => {
   const length = end - start
   if (length <= 24) for (let index = 0; index < length; index++) target[at + index] = source[start + index]!
@@ -141,8 +145,8 @@ export const writePublish = (
 }
 
 /**
- * A message encoded once for all receivers of a version: the topic in full, no alias, no expiry, no subscription
- * identifier. `hasPacketId` for QoS 1 and 2. The versions below 5 share one form.
+ * A message encoded once for all receivers of a version: the topic in full, no alias, no expiry, no
+ * subscription identifier. `hasPacketId` for QoS 1 and 2. The versions below 5 share one form.
  */
 export const publishFrame = (
   version: ProtocolVersion,

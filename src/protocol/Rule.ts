@@ -1,10 +1,11 @@
 /**
- * The rules of the wire format that a client's bytes can break, as data: one row each, with the reason code to close
- * with and the clause of MQTT 5.0 and of 3.1.1 that says so. Nothing else in this folder writes a clause next to a
- * `throw`, so this table is the whole list of what the decoder refuses.
+ * The rules of the wire format that a client's bytes can break, as data: one row each, with the reason code
+ * to close with and the clause of MQTT 5.0 and of 3.1.1 that says so. Nothing else in this folder writes a
+ * clause next to a `throw`, so this table is the whole list of what the decoder refuses.
  *
- * A clause without a number in the specification is named by its section; a limit of ours is named by its setting.
- * MQTT 3.1 answers to the clauses of 3.1.1. Reason codes never reach a client older than 5.0: it sees the close.
+ * A clause without a number in the specification is named by its section; a limit of ours is named by its
+ * setting. MQTT 3.1 answers to the clauses of 3.1.1. Reason codes never reach a client older than 5.0: it
+ * sees the close.
  */
 
 import { MalformedPacket } from "./MalformedPacket.ts"
@@ -145,7 +146,9 @@ export const rules = {
   authReasonCode: protocolError("MQTT-3.15.2-1", undefined, "reason code that no client's AUTH has")
 } as const satisfies Record<string, Rule>
 
-/** The exception for a broken rule, with the clause of the version that the client speaks (0: not known yet). */
+/**
+ * The exception for a broken rule, with the clause of the version that the client speaks (0: not known yet).
+ */
 export const violation = (rule: Rule, version: number, clause: string = rule.clause): MalformedPacket =>
   new MalformedPacket(
     rule.reasonCode,

@@ -1,9 +1,11 @@
 /**
- * UTF-8 as MQTT demands it: well-formed by RFC 3629 (no overlong form, no surrogate, nothing above U+10FFFF) and, in
- * strings, without U+0000. A byte order mark is a character like any other and stays. [MQTT-1.5.4-3] [v3 MQTT-1.5.3-3]
+ * UTF-8 as MQTT demands it: well-formed by RFC 3629 (no overlong form, no surrogate, nothing above U+10FFFF)
+ * and, in strings, without U+0000. A byte order mark is a character like any other and stays. [MQTT-1.5.4-3]
+ * [v3 MQTT-1.5.3-3]
  *
- * Strings on the wire are short and nearly always ASCII: a byte loop beats a call into native code below about 60
- * bytes (16 bytes: 20 ns against 49-64 ns, Bun 1.4.5, x64, 2026-11), so native code is asked only beyond that.
+ * Strings on the wire are short and nearly always ASCII: a byte loop beats a call into native code below
+ * about 60 bytes (16 bytes: 20 ns against 49-64 ns, Bun 1.4.5, x64, 2026-11), so native code is asked only
+ * beyond that.
  */
 
 import { Buffer, isUtf8 as isUtf8Native } from "node:buffer"

@@ -1,12 +1,13 @@
 /**
- * A mutation fuzzer for the decoder: streams of valid packets are bent, cut, joined and lied about, then decoded.
+ * A mutation fuzzer for the decoder: streams of valid packets are bent, cut, joined and lied about, then
+ * decoded.
  *
  *     bun test/fuzz/decoder.ts --seed 7 --rounds 1000000
  *
- * What must hold for any bytes: only `MalformedPacket` is thrown, and thrown again; the outcome does not depend on how
- * the bytes were cut into chunks; no more is buffered than the packet limit and the last chunk; every call moves on;
- * and what is read keeps the promises of `Packet.ts`. A round depends on the seed and its number alone, so a failure is
- * found again with `--seed S --from N --rounds 1`.
+ * What must hold for any bytes: only `MalformedPacket` is thrown, and thrown again; the outcome does not
+ * depend on how the bytes were cut into chunks; no more is buffered than the packet limit and the last chunk;
+ * every call moves on; and what is read keeps the promises of `Packet.ts`. A round depends on the seed and
+ * its number alone, so a failure is found again with `--seed S --from N --rounds 1`.
  */
 
 import { type Decoder, makeDecoders } from "../../src/protocol/Decoder.ts"

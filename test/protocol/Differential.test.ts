@@ -1,6 +1,6 @@
 /**
- * Our codec against `mqtt-packet`, both ways, on random packets of every kind that both understand: what it generates
- * we read as it was meant, and what we write it reads as it was meant.
+ * Our codec against `mqtt-packet`, both ways, on random packets of every kind that both understand: what it
+ * generates we read as it was meant, and what we write it reads as it was meant.
  */
 
 import { describe, expect, test } from "bun:test"

@@ -1,4 +1,7 @@
-/** UTF-8 against the platform's own strict decoder, byte by byte over everything short and by random longer strings. */
+/**
+ * UTF-8 against the platform's own strict decoder, byte by byte over everything short and by random longer
+ * strings.
+ */
 
 import { describe, expect, test } from "bun:test"
 import * as FastCheck from "effect/FastCheck"

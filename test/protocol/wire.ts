@@ -3,9 +3,9 @@
  *
  *     wire("10 ** ~'MQTT' 05 02 003c [ 21 000a ] ~'client'")
  *
- * Plain tokens are hexadecimal; `'text'` is its UTF-8; `~'text'` has its two-byte length in front (`~` before a hex token
- * too); `[ ... ]` has its length as a Variable Byte Integer in front, as properties have; `**` is the Remaining Length
- * of what follows.
+ * Plain tokens are hexadecimal; `'text'` is its UTF-8; `~'text'` has its two-byte length in front (`~` before
+ * a hex token too); `[ ... ]` has its length as a Variable Byte Integer in front, as properties have; `**` is
+ * the Remaining Length of what follows.
  */
 
 import { Decoder, type DecoderOptions } from "../../src/protocol/Decoder.ts"
@@ -93,7 +93,9 @@ export interface Way {
   readonly chunks: ReadonlyArray<Uint8Array>
 }
 
-/** The same bytes whole, byte by byte, in seeded random chunks, and as a plain Uint8Array inside a larger one. */
+/**
+ * The same bytes whole, byte by byte, in seeded random chunks, and as a plain Uint8Array inside a larger one.
+ */
 export const ways = (bytes: Uint8Array): ReadonlyArray<Way> => {
   const larger = new Uint8Array(bytes.length + 20)
   larger.set(bytes, 10)

@@ -1,9 +1,9 @@
 /**
  * Packets as bytes, for tests that play the client themselves.
  *
- * `raw.*` builds what a client sends, well-formed by default and broken on request: every builder takes the fields that
- * a rule is about, and `raw.packet` takes anything. `ServerReader` reads what the broker answers, with `mqtt-packet`, so
- * that a mistake shared by our encoder and our decoder cannot hide.
+ * `raw.*` builds what a client sends, well-formed by default and broken on request: every builder takes the
+ * fields that a rule is about, and `raw.packet` takes anything. `ServerReader` reads what the broker answers,
+ * with `mqtt-packet`, so that a mistake shared by our encoder and our decoder cannot hide.
  */
 
 import { Buffer } from "node:buffer"
@@ -195,7 +195,10 @@ export interface RawSubscribe {
   /** Default 4. */
   readonly version?: Version
   readonly packetId?: number
-  /** A filter with QoS 0, or with the whole options byte (QoS in bits 0-1, No Local 4, Retain As Published 8, ...). */
+  /**
+   * A filter with QoS 0, or with the whole options byte (QoS in bits 0-1, No Local 4, Retain As Published 8,
+   * ...).
+   */
   readonly filters?: ReadonlyArray<string | readonly [filter: string | Uint8Array, options: number]>
   /** Encoded properties, without their length. */
   readonly properties?: Uint8Array
