@@ -196,6 +196,7 @@ const makeConnections = (
     let onEmpty: (() => void) | undefined
     const context: ConnectionContext = {
       dispatcher,
+      nowMs: () => timekeeper.nowMs,
       deadlines,
       pages: new PagePool(),
       decoder: () => decoders({ packetBytesMax: options.connectBytesMax }),

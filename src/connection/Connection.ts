@@ -275,7 +275,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   private end(): void {
     this.isClosing = true
     this.leaveSession(true)
-    this.context.deadlines.schedule(this, this.context.dispatcher.nowMs + LINGER_MS)
+    this.context.deadlines.schedule(this, this.context.nowMs() + LINGER_MS)
     if (this.sink.length === 0) this.wire.end()
     else this.flush()
   }

@@ -7,6 +7,8 @@ import type { Decoder } from "../protocol/Decoder.ts"
 
 export interface ConnectionContext {
   readonly dispatcher: Dispatcher
+  /** The time now, not that of the last tick: a socket speaks between ticks. */
+  readonly nowMs: () => number
   /** The wheel of handshakes and of closing connections: the broker's, because they have no tenant yet. */
   readonly deadlines: DeadlineWheel
   readonly pages: PagePool
