@@ -1,4 +1,6 @@
-/** Every malformed packet in every way that chunks can fall. The last test fails when a rule has no packet. */
+/**
+ * Every malformed packet in every way that chunks can fall. The last test fails when a rule has no packet.
+ */
 
 import { describe, expect, test } from "bun:test"
 import { rules } from "../../src/protocol/Rule.ts"

@@ -1,6 +1,6 @@
 /**
- * Everything that the decoder refuses: one row or more for each rule of `Rule.ts`, with the bytes, the reason code
- * and the clause, in the notation of `wire.ts`.
+ * Everything that the decoder refuses: one row or more for each rule of `Rule.ts`, with the bytes, the reason
+ * code and the clause, in the notation of `wire.ts`.
  */
 
 import type { ProtocolVersion } from "../../src/protocol/Packet.ts"

@@ -1,4 +1,6 @@
-/** Valid packets of every kind and version, in the notation of `wire.ts`, and what the decoder makes of them. */
+/**
+ * Valid packets of every kind and version, in the notation of `wire.ts`, and what the decoder makes of them.
+ */
 
 import type { ProtocolVersion } from "../../src/protocol/Packet.ts"
 import { toHex } from "../support/raw.ts"
