@@ -43,3 +43,11 @@ export class Authorizer extends Context.Tag("heddle/Authorizer")<
 }
 
 export const allowAll: Permissions = { publish: () => true, subscribe: () => true, deliver: undefined }
+
+/** Settles decisions to booleans, in their order; one that fails or dies means no. */
+export const settleDecisions = (decisions: ReadonlyArray<Decision>): Effect.Effect<ReadonlyArray<boolean>> =>
+  Effect.forEach(decisions, (decision) =>
+    typeof decision === "boolean"
+      ? Effect.succeed(decision)
+      : Effect.catchAllCause(decision, () => Effect.succeed(false))
+  )

@@ -35,7 +35,8 @@ import {
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Publication } from "../router/Publication.ts"
 import type { Ending } from "../session/Link.ts"
-import type { ClientLink, Session } from "../session/Session.ts"
+import type { Session } from "../session/Session.ts"
+import type { ClientLink } from "../session/SessionMessage.ts"
 import type { Wire, WireHandler } from "../transport/Transport.ts"
 import type { ConnectionContext } from "./ConnectionContext.ts"
 
@@ -224,7 +225,11 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     if (this.isClosing || this.isGone) return
     const { packetBytesMax, requestProblemInformation } = this
     const bytes = encodeControl(packet, this.protocolVersion, { packetBytesMax, requestProblemInformation })
-    if (bytes === undefined) return
+    if (bytes === undefined) {
+      // A client that cannot be told what it must know is closed; below version 5 DISCONNECT is just not said.
+      if (packet._tag !== "Disconnect") this.end()
+      return
+    }
     if (packet._tag === "Connack" && packet.reasonCode === ReasonCode.Success) this.isAccepted = true
     this.sink.write(bytes)
     this.written()
@@ -273,6 +278,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   }
 
   private end(): void {
+    if (this.isClosing) return
     this.isClosing = true
     this.leaveSession(true)
     this.context.deadlines.schedule(this, this.context.nowMs() + LINGER_MS)

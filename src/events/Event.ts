@@ -54,4 +54,9 @@ export type Event =
     } & OfClient)
   | ({ readonly _tag: "MessageDropped"; readonly topic: string; readonly reason: DropReason } & OfClient)
   | ({ readonly _tag: "WillPublished"; readonly topic: string } & OfClient)
-  | { readonly _tag: "ActorDefect"; readonly actor: string; readonly tenant: string; readonly defect: unknown }
+  | {
+      readonly _tag: "ActorDefect"
+      readonly actor: string
+      readonly tenant: string
+      readonly defect: unknown
+    }

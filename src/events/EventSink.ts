@@ -39,7 +39,10 @@ const lineOf = (event: Event): Effect.Effect<void> | undefined => {
     case "MessageDropped":
       return undefined
     case "ActorDefect":
-      return Effect.annotateLogs(Effect.logError(_tag, event.defect), { actor: event.actor, tenant: event.tenant })
+      return Effect.annotateLogs(Effect.logError(_tag, event.defect), {
+        actor: event.actor,
+        tenant: event.tenant
+      })
     case "ConnectRefused":
     case "SubscribeRefused":
     case "PublishRefused":

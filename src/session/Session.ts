@@ -9,129 +9,37 @@
  * undecoded in the link and the socket is not read. The order of what a client sends is therefore kept by itself.
  */
 
-import * as Exit from "effect/Exit"
-import { Actor, type Behaviour, type ForkChild } from "../actor/Actor.ts"
-import { Deadline, type DeadlineWheel } from "../actor/DeadlineWheel.ts"
-import type { RunQueue } from "../actor/Dispatcher.ts"
+import type { Behaviour } from "../actor/Actor.ts"
+import type { DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { Mailbox } from "../actor/Mailbox.ts"
-import type { AuthenticationStep } from "../auth/Authenticator.ts"
-import type { Decision, Permissions } from "../auth/Authorizer.ts"
-import type { DropReason, Event } from "../events/Event.ts"
 import { MalformedPacket } from "../protocol/MalformedPacket.ts"
-import type { AckTag, ClientPacket, ServerControlPacket, Will } from "../protocol/Packet.ts"
-import type { PublishHeader } from "../protocol/PublishWriter.ts"
+import type { ClientPacket } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
-import { Publication } from "../router/Publication.ts"
-import type { Router } from "../router/Router.ts"
-import type { SharedGroup } from "../router/SharedGroup.ts"
-import type { Delivery, DeliveryOptions, RetainedPage } from "../router/Subscriber.ts"
-import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
-import { type Attachment, attach } from "./attach.ts"
+import { attach } from "./attach.ts"
 import { connectionLost, endSession, nextDueMs, onDeadline, onDisconnect } from "./expiry.ts"
-import { onPublish, onPublishDecided, onPublished, onPubrel, refusalOfTopic } from "./inbound.ts"
-import type { Ending, Link } from "./Link.ts"
+import { onPublish, onPublishDecided, onPublished, onPubrel } from "./inbound.ts"
 import { deliver, giveBack, onAck, onRetainedPage, pump } from "./outbound.ts"
-import { type AuthRequest, onAuth, onAuthenticated } from "./reauthentication.ts"
-import type { SessionServices } from "./SessionServices.ts"
-import type {
-  HeldSubscription,
-  PendingSuback,
-  Refusal,
-  Replay,
-  SessionOutputs,
-  SessionState
-} from "./SessionState.ts"
+import { onAuth, onAuthenticated } from "./reauthentication.ts"
+import type { Attach, ClientLink, SessionMessage } from "./SessionMessage.ts"
+import { type SessionOptions, SessionOutlet } from "./SessionOutlet.ts"
 import { onSubscribe, onSubscribeDecided, onSubscribed, onUnsubscribe } from "./subscriptions.ts"
 
-/** A link as its session reads from it. */
-export interface ClientLink extends Link {
-  /** The next packet that has arrived; undefined when there is none or the link is closed. Throws `MalformedPacket`. */
-  readonly nextPacket: () => ClientPacket | undefined
-  /** The session has attached: from now on it hears `readable` when something arrives. */
-  readonly attached: (session: Session) => void
-  /** What had arrived was read: the socket may be read again. */
-  readonly resumeReading: () => void
-}
-
-export interface Attach extends Attachment {
-  readonly _tag: "Attach"
-  readonly link: ClientLink
-}
-
-export type SessionMessage =
-  | Delivery
-  | Attach
-  | RetainedPage
-  | { readonly _tag: "Readable"; readonly link: Link }
-  | { readonly _tag: "Drained"; readonly link: Link }
-  | { readonly _tag: "Lost"; readonly link: Link; readonly withWill: boolean }
-  | { readonly _tag: "Published"; readonly packetId: number; readonly reasonCode: ReasonCode }
-  | { readonly _tag: "Subscribed"; readonly token: number; readonly hasRetained: boolean }
-  | { readonly _tag: "RouterHasRoom" }
-  | { readonly _tag: "Reclaim"; readonly group: SharedGroup }
-  | { readonly _tag: "Decided"; readonly link: Link | undefined; readonly allowed: ReadonlyArray<boolean> }
-  | { readonly _tag: "Authenticated"; readonly link: Link | undefined; readonly step: AuthenticationStep }
-  | { readonly _tag: "Permitted"; readonly link: Link | undefined; readonly permissions: Permissions }
-  | { readonly _tag: "Close"; readonly ending: Ending }
-  | { readonly _tag: "Purge" }
-  | { readonly _tag: "Resubscribe" }
-  | { readonly _tag: "Deadline" }
-
-/** Deliveries that may wait in the mailbox: QoS 0 up to the first number, QoS 1 and 2 up to the second. */
-const MAIL_QOS0_MAX = 16_384
-const MAIL_MAX = 65_536
-const MAIL_BYTES_MAX = 32 * 1024 * 1024
-const DROP_REPORT_MS = 1000
-
-export interface SessionOptions {
-  readonly state: SessionState
-  readonly runQueue: RunQueue
-  readonly wheel: DeadlineWheel
-  readonly fork: ForkChild
-  readonly router: Router
-  readonly services: SessionServices
-}
-
-export class Session extends Deadline implements Behaviour<SessionMessage>, SessionOutputs {
-  private readonly state: SessionState
-  private readonly actor: Actor<SessionMessage>
-  private readonly router: Router
+export class Session extends SessionOutlet implements Behaviour<SessionMessage> {
   private readonly wheel: DeadlineWheel
-  private readonly services: SessionServices
-  /** SUBSCRIBEs that the router is working on, by token. */
-  private pending: Map<number, PendingSuback> | undefined
-  private nextToken = 1
   private attaches = 0
 
   constructor(options: SessionOptions) {
-    super()
-    this.state = options.state
-    this.router = options.router
+    super(options)
     this.wheel = options.wheel
-    this.services = options.services
-    this.actor = new Actor({
-      runQueue: options.runQueue,
-      fork: options.fork,
-      behaviour: this,
-      limits: { countMax: MAIL_MAX, bytesMax: MAIL_BYTES_MAX, bytesOf }
-    })
   }
 
-  get clientId(): string {
-    return this.state.clientId
+  protected behaviour(): Behaviour<SessionMessage> {
+    return this
   }
 
   /** The principal that the session belongs to: nobody else may take it up. */
   get principal(): string {
     return this.state.identity.principal
-  }
-
-  get isConnected(): boolean {
-    return this.state.link !== undefined
-  }
-
-  get inflight(): number {
-    return (this.state.queue?.size ?? 0) + this.actor.mailLength
   }
 
   /** For lifecycle messages, whose number others bound. */
@@ -145,41 +53,6 @@ export class Session extends Deadline implements Behaviour<SessionMessage>, Sess
     this.router.forget(this)
     this.actor.stop()
   }
-
-  // As the router sees it
-
-  deliver(publication: Publication, options: DeliveryOptions): boolean {
-    if (publication.qos === 0 && this.actor.mailLength >= MAIL_QOS0_MAX) return false
-    return this.actor.tell({ _tag: "Delivery", publication, options })
-  }
-
-  published(packetId: number, reasonCode: ReasonCode): void {
-    this.actor.signal({ _tag: "Published", packetId, reasonCode })
-  }
-
-  routerHasRoom(): void {
-    this.actor.signal({ _tag: "RouterHasRoom" })
-  }
-
-  subscribed(token: number, hasRetained: boolean): void {
-    this.actor.signal({ _tag: "Subscribed", token, hasRetained })
-  }
-
-  retainedPage(page: RetainedPage): void {
-    this.actor.signal(page)
-  }
-
-  reclaim(group: SharedGroup): void {
-    this.actor.signal({ _tag: "Reclaim", group })
-  }
-
-  // As the wheel sees it
-
-  onDeadline(): void {
-    this.actor.signal({ _tag: "Deadline" })
-  }
-
-  // As the dispatcher sees it
 
   turn(mail: Mailbox<SessionMessage>, budget: number): number {
     const nowMs = this.services.nowMs()
@@ -434,141 +307,4 @@ export class Session extends Deadline implements Behaviour<SessionMessage>, Sess
     if (due === 0) this.wheel.cancel(this)
     else if (!this.scheduled || this.atMs > due) this.wheel.schedule(this, due)
   }
-
-  // What the state machine asks for
-
-  sendPublish(publication: Publication, header: PublishHeader): boolean {
-    return this.state.link?.sendPublish(publication, header) ?? true
-  }
-
-  sendAck(tag: AckTag, packetId: number, reasonCode: number, reason: string): void {
-    this.state.link?.sendAck(tag, packetId, reasonCode, reason)
-  }
-
-  send(packet: ServerControlPacket): void {
-    this.state.link?.send(packet)
-  }
-
-  close(ending: Ending): void {
-    this.state.link?.close(ending)
-  }
-
-  route(publication: Publication): boolean {
-    return this.router.publish(publication)
-  }
-
-  subscribe(subscriptions: ReadonlyArray<HeldSubscription>, pending: PendingSuback): void {
-    const token = this.nextToken++
-    this.pending ??= new Map()
-    this.pending.set(token, pending)
-    this.router.signal({
-      _tag: "Subscribe",
-      subscriber: this,
-      subscriptions: subscriptions.map((held) => [held.filter, held.subscription] as const),
-      token
-    })
-  }
-
-  unsubscribe(filters: ReadonlyArray<PlainFilter | SharedFilter>): void {
-    this.router.signal({ _tag: "Unsubscribe", subscriber: this, filters })
-  }
-
-  askRetained(replay: Replay, limit: number): void {
-    this.router.signal({ _tag: "RetainedRequest", subscriber: this, limit, ...replay })
-  }
-
-  memberAway(groups: ReadonlyArray<SharedGroup>): void {
-    this.router.signal({ _tag: "MemberAway", subscriber: this, groups })
-  }
-
-  redispatch(group: SharedGroup, publications: ReadonlyArray<Publication>): void {
-    this.router.signal({ _tag: "Redispatch", group, publications })
-  }
-
-  /** [MQTT-3.1.2-8]; its topic is judged again now, because permissions may have changed since CONNECT. */
-  publishWill(will: Will): void {
-    const { state } = this
-    const { identity } = state
-    const publish = () => {
-      state.counters.messagesReceived++
-      this.services.report({
-        _tag: "WillPublished",
-        tenant: identity.tenant,
-        clientId: identity.clientId,
-        topic: will.topic
-      })
-      const receivedAtMs = this.services.nowMs()
-      this.router.signal(Publication.fromWill(will, { publisher: this, packetId: 0, receivedAtMs }))
-    }
-    const refuse = () =>
-      this.refused({
-        _tag: "PublishRefused",
-        topic: will.topic,
-        reasonCode: ReasonCode.NotAuthorized,
-        reason: "the will may not be published to this topic"
-      })
-    if (refusalOfTopic(will.topic, state.settings) !== undefined) return refuse()
-    // The tenant's fiber, not the actor's: the will outlives the session that left it.
-    this.services.decideLater(state.permissions.publish(will.topic), (allowed) =>
-      allowed ? publish() : refuse()
-    )
-  }
-
-  decide(decisions: ReadonlyArray<Decision>): void {
-    const { link } = this.state
-    this.actor.spawn(this.services.settle(decisions), (exit) => ({
-      _tag: "Decided",
-      link,
-      allowed: Exit.isSuccess(exit) ? exit.value : decisions.map(() => false)
-    }))
-  }
-
-  authenticate(request: AuthRequest): void {
-    const { identity, link } = this.state
-    this.actor.spawn(this.services.authenticate(identity, request), (exit) => ({
-      _tag: "Authenticated",
-      link,
-      step: Exit.isSuccess(exit) ? exit.value : authenticatorFailed
-    }))
-  }
-
-  renewPermissions(): void {
-    const { identity, link, permissions } = this.state
-    this.actor.spawn(this.services.permissions(identity), (exit) => ({
-      _tag: "Permitted",
-      link,
-      permissions: Exit.isSuccess(exit) ? exit.value : { ...permissions, publish: never, subscribe: never }
-    }))
-  }
-
-  dropped(topic: string, reason: DropReason): void {
-    const { state } = this
-    const nowMs = this.services.nowMs()
-    if (nowMs - state.dropReportedMs < DROP_REPORT_MS) return
-    state.dropReportedMs = nowMs
-    const { clientId, identity } = state
-    this.services.report({ _tag: "MessageDropped", tenant: identity.tenant, clientId, topic, reason })
-  }
-
-  refused(refusal: Refusal): void {
-    const { clientId, identity } = this.state
-    const { reason, reasonCode, topic } = refusal
-    const of = { tenant: identity.tenant, clientId, reasonCode, reason }
-    const event: Event =
-      refusal._tag === "PublishRefused"
-        ? { _tag: "PublishRefused", topic, ...of }
-        : { _tag: "SubscribeRefused", topicFilter: topic, ...of }
-    this.services.report(event)
-  }
 }
-
-const never = (): boolean => false
-
-const authenticatorFailed: AuthenticationStep = {
-  _tag: "Refused",
-  reasonCode: ReasonCode.NotAuthorized,
-  reason: "the authenticator failed"
-}
-
-const bytesOf = (message: SessionMessage): number =>
-  message._tag === "Delivery" ? message.publication.bytes : 0

@@ -6,7 +6,6 @@
  * published is acknowledged and dropped ([v3 MQTT-3.3.5-2]), and what breaks the protocol closes the connection.
  */
 
-import * as Effect from "effect/Effect"
 import type { Ack, Publish, Topic } from "../protocol/Packet.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { Publication } from "../router/Publication.ts"
@@ -223,13 +222,3 @@ export const onPubrel = (state: SessionState, packet: Ack<"Pubrel">, out: Sessio
 }
 
 const ledgerOf = (state: SessionState): AckLedger => (state.ledger ??= new AckLedger())
-
-/** Runs decisions that suspend to booleans; whatever fails or dies means no. */
-export const settleDecisions = (
-  decisions: ReadonlyArray<boolean | Effect.Effect<boolean>>
-): Effect.Effect<ReadonlyArray<boolean>> =>
-  Effect.forEach(decisions, (decision) =>
-    typeof decision === "boolean"
-      ? Effect.succeed(decision)
-      : Effect.catchAllCause(decision, () => Effect.succeed(false))
-  )

@@ -1,0 +1,47 @@
+/**
+ * What a session actor is told: by its connection, the router, its tenant, the wheel, and the services that it asked.
+ */
+
+import type { AuthenticationStep } from "../auth/Authenticator.ts"
+import type { Permissions } from "../auth/Authorizer.ts"
+import type { ClientPacket } from "../protocol/Packet.ts"
+import type { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { SharedGroup } from "../router/SharedGroup.ts"
+import type { Delivery, RetainedPage } from "../router/Subscriber.ts"
+import type { Attachment } from "./attach.ts"
+import type { Ending, Link } from "./Link.ts"
+import type { Session } from "./Session.ts"
+
+/** A link as its session reads from it. */
+export interface ClientLink extends Link {
+  /** The next packet that has arrived; undefined when there is none or the link is closed. Throws `MalformedPacket`. */
+  readonly nextPacket: () => ClientPacket | undefined
+  /** The session has attached: from now on it hears `readable` when something arrives. */
+  readonly attached: (session: Session) => void
+  /** What had arrived was read: the socket may be read again. */
+  readonly resumeReading: () => void
+}
+
+export interface Attach extends Attachment {
+  readonly _tag: "Attach"
+  readonly link: ClientLink
+}
+
+export type SessionMessage =
+  | Delivery
+  | Attach
+  | RetainedPage
+  | { readonly _tag: "Readable"; readonly link: Link }
+  | { readonly _tag: "Drained"; readonly link: Link }
+  | { readonly _tag: "Lost"; readonly link: Link; readonly withWill: boolean }
+  | { readonly _tag: "Published"; readonly packetId: number; readonly reasonCode: ReasonCode }
+  | { readonly _tag: "Subscribed"; readonly token: number; readonly hasRetained: boolean }
+  | { readonly _tag: "RouterHasRoom" }
+  | { readonly _tag: "Reclaim"; readonly group: SharedGroup }
+  | { readonly _tag: "Decided"; readonly link: Link | undefined; readonly allowed: ReadonlyArray<boolean> }
+  | { readonly _tag: "Authenticated"; readonly link: Link | undefined; readonly step: AuthenticationStep }
+  | { readonly _tag: "Permitted"; readonly link: Link | undefined; readonly permissions: Permissions }
+  | { readonly _tag: "Close"; readonly ending: Ending }
+  | { readonly _tag: "Purge" }
+  | { readonly _tag: "Resubscribe" }
+  | { readonly _tag: "Deadline" }
