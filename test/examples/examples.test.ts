@@ -1,0 +1,28 @@
+import { expect, test } from "bun:test"
+import { examples, runExample } from "../../examples/run.ts"
+
+/** What each example must have said. A new example without a line here fails. */
+const said: Readonly<Record<string, ReadonlyArray<string>>> = {
+  "accessRules.ts": [
+    "lamp at the door: ErrorWithReasonCode: Publish error: Not authorized",
+    "devices/lamp/state: on"
+  ],
+  "customAuthentication.ts": ["ada received temperature: 21", "grace received humidity: 40", "stranger: "],
+  "embedded.ts": ["greetings/world: hello from inside"],
+  "enhancedAuthentication.ts": ["connected by HMAC-NONCE: true"],
+  "inMemory.ts": ["inside: no socket was harmed"],
+  "redirect.ts": ["CONNACK 0x9c, go to eu.example.com:1883"]
+}
+
+test.each([...examples])("example %s runs and says what it should", async (file) => {
+  const { errors, exitCode, output } = await runExample(file)
+  expect({ exitCode, errors }).toEqual({ exitCode: 0, errors: "" })
+  expect(said[file] ?? []).not.toBeEmpty()
+  for (const line of said[file] ?? []) expect(output).toContain(line)
+})
+
+test("in the authentication example no tenant sees another's messages", async () => {
+  const { output } = await runExample("customAuthentication.ts")
+  expect(output).not.toContain("ada received humidity")
+  expect(output).not.toContain("grace received temperature")
+})
