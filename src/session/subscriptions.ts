@@ -23,14 +23,15 @@ type Judged =
   | { readonly _tag: "Asked"; readonly filter: PlainFilter | SharedFilter; readonly decision: Decision }
 
 export const onSubscribe = (state: SessionState, packet: Subscribe, out: SessionOutputs): void => {
-  const { settings } = state
-  if (packet.subscriptionIdentifier !== 0 && !settings.subscriptionIdentifiersAvailable) {
+  if (packet.subscriptionIdentifier !== 0 && !state.settings.subscriptionIdentifiersAvailable) {
     return out.close({
       reasonCode: ReasonCode.SubscriptionIdentifiersNotSupported,
-      reason: "subscription identifiers are not supported"
+      reason: "subscription identifiers are not supported [3.2.2.3.12]"
     })
   }
   const judged = packet.subscriptions.map((request) => judge(state, request))
+  const unsupported = state.terms.isVersion5 ? judged.find(isUnsupported) : undefined
+  if (unsupported !== undefined) return out.close(unsupported)
   const decisions = judged.map((each) => (each._tag === "Refused" ? false : each.decision))
   if (decisions.every((decision) => typeof decision === "boolean")) {
     return grant(state, packet, judged, decisions, out)
@@ -69,7 +70,15 @@ const judge = (state: SessionState, request: SubscriptionRequest): Judged => {
   return { _tag: "Asked", filter, decision: state.permissions.subscribe(filter.filter) }
 }
 
-const refused = (reasonCode: ReasonCode, reason: string): Judged => ({ _tag: "Refused", reasonCode, reason })
+type Refused = Extract<Judged, { readonly _tag: "Refused" }>
+
+const refused = (reasonCode: ReasonCode, reason: string): Refused => ({ _tag: "Refused", reasonCode, reason })
+
+/** What CONNACK said is not available: a Protocol Error of a client that was told. (5.0, 3.2.2.3.11 and 3.2.2.3.13) */
+const isUnsupported = (judged: Judged): judged is Refused =>
+  judged._tag === "Refused" &&
+  (judged.reasonCode === ReasonCode.WildcardSubscriptionsNotSupported ||
+    judged.reasonCode === ReasonCode.SharedSubscriptionsNotSupported)
 
 const hasWildcard = (topicFilter: string): boolean => topicFilter.includes("+") || topicFilter.includes("#")
 
