@@ -14,7 +14,7 @@
  */
 
 import type { Socket } from "bun"
-import type { Peer, PeerCertificate, TransportKind, Wire, WireHandler } from "./Transport.ts"
+import type { Peer, TransportKind, Wire, WireHandler } from "./Transport.ts"
 
 /** Seconds that an ended socket waits for the peer's FIN. Bun's timers tick every four seconds. */
 const LINGER_SECONDS = 4
@@ -24,13 +24,15 @@ export type BunSocket = Socket<BunWire>
 /** What the listener wants to know of its sockets. */
 export interface BunWireOwner {
   /** The peer authenticated, or the socket closed: called once. */
-  readonly onSettled: (wire: BunWire) => void
-  readonly onClosed: (wire: BunWire) => void
+  readonly onSettled: () => void
+  readonly onClosed: () => void
 }
 
 export class BunWire implements Wire {
   /** Set by the listener before the acceptor sees the wire: TLS learns the peer's certificate late. */
   peer: Peer
+  /** The address behind a proxy that the admission limit also counts. */
+  forwardedFor: string | undefined
   private handler: WireHandler | undefined
   private state: "open" | "ending" | "closed" = "open"
   private isPaused = false
@@ -41,7 +43,7 @@ export class BunWire implements Wire {
   private closeReason: string | undefined
 
   constructor(
-    private readonly socket: BunSocket,
+    private socket: BunSocket,
     private readonly owner: BunWireOwner,
     peer: Peer,
     readonly acceptedAtMs: number
@@ -49,13 +51,14 @@ export class BunWire implements Wire {
     this.peer = peer
   }
 
+  /** TLS began: from here on the TLS socket is what is read and written. */
+  adopt(socket: BunSocket): void {
+    this.socket = socket
+  }
+
   /** Starts the flow of events to the handler. */
   attach(handler: WireHandler): void {
     this.handler = handler
-  }
-
-  get isAttached(): boolean {
-    return this.handler !== undefined
   }
 
   write(bytes: Uint8Array, start: number, end: number): number {
@@ -111,7 +114,7 @@ export class BunWire implements Wire {
   settled(): void {
     if (this.isSettled) return
     this.isSettled = true
-    this.owner.onSettled(this)
+    this.owner.onSettled()
   }
 
   /** From Bun: bytes. */
@@ -148,7 +151,7 @@ export class BunWire implements Wire {
     const reason = this.closeReason ?? closeReasonOf(error, wasOpen)
     this.state = "closed"
     this.settled()
-    this.owner.onClosed(this)
+    this.owner.onClosed()
     if (error !== undefined) this.held = []
     if (wasOpen && (this.isPaused || this.isFlushing) && this.held.length > 0) this.closeReason = reason
     else this.tellClosed(reason)
@@ -193,8 +196,7 @@ export const isLoopbackAddress = (address: string): boolean => address === "::1"
 /** The peer of a socket that was just accepted. */
 export const peerOf = (
   socket: BunSocket,
-  listener: { readonly name: string; readonly transport: TransportKind; readonly isUnix: boolean },
-  certificate?: PeerCertificate | undefined
+  listener: { readonly name: string; readonly transport: TransportKind; readonly isUnix: boolean }
 ): Peer => {
   const address = listener.isUnix ? "" : plainAddress(socket.remoteAddress)
   return {
@@ -204,6 +206,6 @@ export const peerOf = (
     port: listener.isUnix ? 0 : socket.remotePort,
     isLoopback: listener.isUnix || isLoopbackAddress(address),
     serverName: undefined,
-    certificate
+    certificate: undefined
   }
 }

@@ -48,10 +48,7 @@ const plainListener = (
     const clock = yield* Effect.clock
     const accept = new BunAccept({ name, admission, transport, isUnix, acceptor, clock })
     if (isUnix) yield* removeStaleSocket(bind.unix)
-    const listening = yield* Effect.acquireRelease(bindBun(name, bind, accept), (bound) =>
-      Effect.sync(() => bound.stop())
-    )
-    const { port } = listening
+    const { port } = yield* bindBun(name, bind, accept)
     return { name, transport, address: addressOf(bind, port), port, stats: accept.stats }
   })
 })

@@ -1,0 +1,98 @@
+/**
+ * Certificates for tests: an authority, another one that nobody trusts, servers and clients, made once per process by the
+ * `openssl` command in a temporary directory. Elliptic curve keys, so that it takes some ten milliseconds for each.
+ */
+
+import { spawnSync } from "node:child_process"
+import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+
+export interface TestCertificate {
+  readonly cert: string
+  readonly key: string
+}
+
+export interface TestCertificates {
+  readonly authority: TestCertificate
+  readonly rogueAuthority: TestCertificate
+  /** For localhost, 127.0.0.1 and ::1. */
+  readonly server: TestCertificate
+  /** The same names, another key. */
+  readonly renewed: TestCertificate
+  /** For b.test. */
+  readonly other: TestCertificate
+  /** For *.wild.test. */
+  readonly wildcard: TestCertificate
+  /** `CN=device-1`, `O=acme` and one alternative name of each kind. */
+  readonly client: TestCertificate
+  /** Signed by the authority that nobody trusts. */
+  readonly rogueClient: TestCertificate
+  /** Signed properly, with names meant to confuse whoever takes them apart. */
+  readonly hostileClient: TestCertificate
+}
+
+/** The `openssl` command is installed. */
+export const isOpensslAvailable = spawnSync("openssl", ["version"]).status === 0
+
+interface Request {
+  readonly name: string
+  readonly subject: string
+  readonly altNames?: string
+  readonly signer?: string
+}
+
+const make = (directory: string, request: Request): TestCertificate => {
+  const { altNames, name, signer, subject } = request
+  const path = (file: string) => join(directory, file)
+  const signedBy = signer === undefined ? [] : ["-CA", path(`${signer}.pem`), "-CAkey", path(`${signer}.key`)]
+  const constraint = signer === undefined ? "critical,CA:TRUE" : "CA:FALSE"
+  const names = altNames === undefined ? [] : ["-addext", `subjectAltName=${altNames}`]
+  const made = spawnSync("openssl", [
+    ...["req", "-x509", "-utf8", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
+    ...["-days", "30", "-subj", subject, "-addext", `basicConstraints=${constraint}`],
+    ...["-keyout", path(`${name}.key`), "-out", path(`${name}.pem`), ...names, ...signedBy]
+  ])
+  if (made.status !== 0) throw new Error(`openssl could not make ${name}: ${made.stderr.toString()}`)
+  return {
+    cert: readFileSync(path(`${name}.pem`), "utf8"),
+    key: readFileSync(path(`${name}.key`), "utf8")
+  }
+}
+
+let cached: TestCertificates | undefined
+
+/** The certificates of this process. */
+export const testCertificates = (): TestCertificates => {
+  if (cached !== undefined) return cached
+  const directory = mkdtempSync(join(tmpdir(), "heddle-certificates-"))
+  try {
+    const of = (request: Request) => make(directory, request)
+    const signer = "authority"
+    const local = "DNS:localhost,IP:127.0.0.1,IP:::1"
+    cached = {
+      authority: of({ name: "authority", subject: "/CN=Test authority" }),
+      rogueAuthority: of({ name: "rogue", subject: "/CN=Rogue authority" }),
+      server: of({ name: "server", subject: "/CN=server", altNames: local, signer }),
+      renewed: of({ name: "renewed", subject: "/CN=renewed", altNames: local, signer }),
+      other: of({ name: "other", subject: "/CN=other", altNames: "DNS:b.test", signer }),
+      wildcard: of({ name: "wildcard", subject: "/CN=wildcard", altNames: "DNS:*.wild.test", signer }),
+      client: of({
+        name: "client",
+        subject: "/O=acme/CN=device-1",
+        altNames: "DNS:dev.test,URI:urn:dev:1,email:dev@acme.test,IP:192.0.2.7",
+        signer
+      }),
+      rogueClient: of({ name: "rogueClient", subject: "/CN=device-1", signer: "rogue" }),
+      hostileClient: of({
+        name: "hostileClient",
+        subject: "/O=a\\,b/CN=device-1\nCN=admin",
+        altNames: "URI:urn:x\\, DNS:admin.test",
+        signer
+      })
+    }
+    return cached
+  } finally {
+    rmSync(directory, { recursive: true, force: true })
+  }
+}
