@@ -206,7 +206,7 @@ const makeConnections = (
       if (isDraining || live.size >= options.connectionsMax) return undefined
       const connection = new Connection(wire, context)
       live.add(connection)
-      deadlines.schedule(connection, timekeeper.nowMs + options.handshakeTimeoutMs)
+      deadlines.schedule(connection, (wire.acceptedAtMs ?? timekeeper.nowMs) + options.handshakeTimeoutMs)
       fork(
         Effect.ensuring(
           serve(connection, parts.serve),

@@ -18,9 +18,9 @@ export interface BannerFacts {
 export const inMemory = "in memory: gone when the process ends"
 
 const admitted: Readonly<Record<BannerFacts["anonymous"], string>> = {
-  loopback: "clients on this machine; others only with a user name that is accepted",
-  always: "everyone, without a user name (authentication.anonymous is always)",
-  never: "only clients with a user name that is accepted"
+  loopback: "clients on this machine; others are refused (authentication.anonymous is loopback)",
+  always: "everyone who can reach it (authentication.anonymous is always)",
+  never: "nobody (authentication.anonymous is never)"
 }
 
 export const banner = ({ version, listening, storage, anonymous }: BannerFacts): string => {

@@ -117,7 +117,7 @@ const usedOnlyBy: ReadonlyArray<readonly [keyPrefix: string, transports: Readonl
   ["port", ["tcp", "tls", "ws", "wss"]],
   ["path", ["ws", "wss", "unix"]],
   ["tls.", ["tls", "wss"]],
-  ["proxyProtocol.", ["tcp", "tls"]],
+  ["proxyProtocol.", ["tcp", "tls", "ws", "wss"]],
   ["forwardedFor.", ["ws", "wss"]],
   ["origins", ["ws", "wss"]]
 ]

@@ -171,6 +171,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
 
   attached(session: Session): void {
     this.context.deadlines.cancel(this)
+    this.wire.settled?.()
     if (this.isGone || this.isClosing) {
       session.signal({ _tag: "Lost", link: this, withWill: true })
       return

@@ -18,7 +18,7 @@ describe("the start-up banner", () => {
       "  listens  tcp      [::]:1883",
       "           browser  ws://[::]:8083/mqtt",
       "  stores   in memory: gone when the process ends",
-      "  admits   clients on this machine; others only with a user name that is accepted",
+      "  admits   clients on this machine; others are refused (authentication.anonymous is loopback)",
       "  try      mosquitto_sub -p 1883 -t 'hello/#' -v",
       "           mosquitto_pub -p 1883 -t hello/world -m 'it works'"
     ])
@@ -33,6 +33,6 @@ describe("the start-up banner", () => {
 
   test("does not hide that everyone may connect", () => {
     expect(banner({ ...facts, anonymous: "always" })).toContain("everyone")
-    expect(banner({ ...facts, anonymous: "never" })).toContain("only clients with a user name")
+    expect(banner({ ...facts, anonymous: "never" })).toContain("nobody")
   })
 })

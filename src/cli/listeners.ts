@@ -1,0 +1,152 @@
+/**
+ * The listeners that a configuration describes, built from the transports: TCP or TLS below, PROXY protocol and WebSocket on
+ * top where the configuration says so. Certificates are read again when their files change.
+ */
+
+import * as FileSystem from "@effect/platform/FileSystem"
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
+import type * as Scope from "effect/Scope"
+import type { Config } from "../config/Config.ts"
+import { bindAddress, type Listener as ListenerConfig } from "../config/ListenerSchema.ts"
+import { AdmissionLimit } from "../transport/AdmissionLimit.ts"
+import { CidrSet } from "../transport/Cidr.ts"
+import { proxyProtocolListener } from "../transport/ProxyProtocol.ts"
+import { tcpListener, unixListener } from "../transport/Tcp.ts"
+import { type TlsCertificate, type TlsCredentials, type TlsListener, tlsListener } from "../transport/Tls.ts"
+import type { Listener } from "../transport/Transport.ts"
+import { webSocketListener } from "../transport/WebSocket.ts"
+
+/** A file that a listener needs cannot be read. */
+export class FileUnreadable extends Data.TaggedError("FileUnreadable")<{
+  readonly key: string
+  readonly path: string
+  readonly cause: unknown
+}> {
+  override get message(): string {
+    return `${this.key}: cannot read ${this.path}`
+  }
+}
+
+/** How often certificate files are looked at. */
+const RELOAD_EVERY = Duration.seconds(5)
+
+/** The listeners that are enabled, in the order of the configuration. Certificates are watched while the scope is open. */
+export const listenersOf = (
+  config: Config
+): Effect.Effect<ReadonlyArray<Listener>, FileUnreadable, FileSystem.FileSystem | Scope.Scope> =>
+  Effect.forEach(
+    Object.entries(config.listeners).filter(([, listener]) => listener.enabled),
+    ([name, listener]) => listenerOf({ name, listener, limits: config.limits })
+  )
+
+interface Described {
+  readonly name: string
+  readonly listener: ListenerConfig
+  readonly limits: Config["limits"]
+}
+
+const listenerOf = Effect.fnUntraced(function* (described: Described) {
+  const { limits, listener, name } = described
+  const networks = [...listener.proxyProtocol.networks, ...listener.forwardedFor.networks]
+  const admission = admissionOf(limits, new CidrSet(networks))
+  const handshakeTimeoutMs = Duration.toMillis(limits.handshakeTimeout)
+  if (listener.transport === "unix") return unixListener({ name, path: listener.path ?? "", admission })
+  const bind = { name, hostname: bindAddress(listener.host), port: listener.port, admission }
+  const proxies =
+    listener.proxyProtocol.networks.length > 0 ? new CidrSet(listener.proxyProtocol.networks) : undefined
+  const isSecure = listener.transport === "tls" || listener.transport === "wss"
+  const stream = isSecure
+    ? yield* secureListener(described, { ...bind, handshakeTimeoutMs, proxies })
+    : proxies === undefined
+      ? tcpListener(bind)
+      : proxyProtocolListener(tcpListener(bind), { trusted: proxies, handshakeTimeoutMs, admission })
+  if (listener.transport !== "ws" && listener.transport !== "wss") return stream
+  return webSocketListener(stream, {
+    paths: [listener.path ?? "/mqtt"],
+    origins: listener.origins.length > 0 ? listener.origins : undefined,
+    trustedProxies:
+      listener.forwardedFor.networks.length > 0 ? new CidrSet(listener.forwardedFor.networks) : undefined,
+    handshakeTimeoutMs,
+    admission
+  })
+})
+
+const admissionOf = (limits: Config["limits"], proxies: CidrSet): AdmissionLimit =>
+  new AdmissionLimit({
+    acceptsPerSecond: limits.acceptRate,
+    acceptsBurst: limits.acceptBurst,
+    acceptsPerSecondPerAddress: limits.acceptRatePerAddress || Number.POSITIVE_INFINITY,
+    acceptsBurstPerAddress:
+      limits.acceptRatePerAddress === 0 ? Number.POSITIVE_INFINITY : limits.acceptBurstPerAddress,
+    pendingMax: limits.pendingHandshakes,
+    pendingMaxPerAddress: limits.pendingHandshakesPerAddress || Number.POSITIVE_INFINITY,
+    addressesMax: limits.pendingHandshakes * 2,
+    proxies
+  })
+
+const secureListener = Effect.fnUntraced(function* (
+  described: Described,
+  options: Omit<Parameters<typeof tlsListener>[0], "credentials" | "clientCertificates">
+) {
+  const credentials = yield* readCredentials(described)
+  const listener = tlsListener({
+    ...options,
+    credentials,
+    clientCertificates: described.listener.tls?.clientCertificates
+  })
+  yield* Effect.forkScoped(watch(described, listener, credentials))
+  return listener
+})
+
+/** Looks at the files now and then and reloads when their content has changed. What cannot be used is logged; the old stays. */
+const watch = (
+  described: Described,
+  listener: TlsListener,
+  first: TlsCredentials
+): Effect.Effect<never, never, FileSystem.FileSystem> => {
+  let current = JSON.stringify(first)
+  const look = Effect.gen(function* () {
+    const credentials = yield* readCredentials(described)
+    const content = JSON.stringify(credentials)
+    if (content === current) return
+    current = content
+    yield* listener.reload(credentials)
+    yield* Effect.logInfo(`listener ${described.name} uses the new certificates`)
+  })
+  return look.pipe(
+    Effect.catchAll((error) => Effect.logWarning(`certificates not reloaded: ${error.message}`)),
+    Effect.delay(RELOAD_EVERY),
+    Effect.forever
+  )
+}
+
+const readCredentials = (
+  described: Described
+): Effect.Effect<TlsCredentials, FileUnreadable, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const { listener, name } = described
+    const key = `listeners.${name}.tls`
+    const tls = listener.tls
+    const main: TlsCertificate = {
+      cert: yield* read(`${key}.cert`, tls?.cert ?? ""),
+      key: yield* read(`${key}.key`, tls?.key ?? ""),
+      passphrase: tls?.passphrase === undefined ? undefined : Redacted.value(tls.passphrase)
+    }
+    const others = yield* Effect.forEach(tls?.sni ?? [], (sni, index) =>
+      Effect.all({
+        cert: read(`${key}.sni.${index}.cert`, sni.cert),
+        key: read(`${key}.sni.${index}.key`, sni.key),
+        serverNames: Effect.succeed(sni.names)
+      })
+    )
+    const clientAuthorities = tls?.ca === undefined ? undefined : [yield* read(`${key}.ca`, tls.ca)]
+    return { certificates: [main, ...others], clientAuthorities }
+  })
+
+const read = (key: string, path: string): Effect.Effect<string, FileUnreadable, FileSystem.FileSystem> =>
+  Effect.flatMap(FileSystem.FileSystem, (files) =>
+    Effect.mapError(files.readFileString(path), (cause) => new FileUnreadable({ key, path, cause }))
+  )

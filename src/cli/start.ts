@@ -1,0 +1,69 @@
+/** `heddle start`: a broker as its configuration describes it, until the process is told to end. */
+
+import type * as FileSystem from "@effect/platform/FileSystem"
+import * as Console from "effect/Console"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
+import { Authenticator } from "../auth/Authenticator.ts"
+import { Authorizer } from "../auth/Authorizer.ts"
+import { Broker } from "../Broker.ts"
+import type { Config } from "../config/Config.ts"
+import { EventSink } from "../events/EventSink.ts"
+import { ClientBalancer } from "../tenant/ClientBalancer.ts"
+import { TenantDirectory } from "../tenant/TenantDirectory.ts"
+import { type ListenError, Transports } from "../transport/Transport.ts"
+import { banner, inMemory } from "./banner.ts"
+import { version } from "./Cli.ts"
+import { type FileUnreadable, listenersOf } from "./listeners.ts"
+
+export const start = (
+  config: Config
+): Effect.Effect<void, ListenError | FileUnreadable, FileSystem.FileSystem> =>
+  Effect.gen(function* () {
+    const { listening } = yield* Broker
+    const { anonymous } = config.authentication
+    yield* Console.log(banner({ version, listening, storage: inMemory, anonymous }))
+    yield* Effect.never
+  }).pipe(Effect.provide(brokerLayer(config)), Effect.provide(logLayer(config.log)))
+
+/** The broker of a configuration. */
+export const brokerLayer = (
+  config: Config
+): Layer.Layer<Broker, ListenError | FileUnreadable, FileSystem.FileSystem> => {
+  const { authentication, limits, session, shutdown } = config
+  return Broker.layer({
+    packetBytesMax: limits.packetBytesMax,
+    connectBytesMax: limits.connectBytesMax,
+    connectionsMax: limits.connectionsMax,
+    handshakeTimeoutMs: Duration.toMillis(limits.handshakeTimeout),
+    drainMs: Duration.toMillis(shutdown.drain),
+    willsAtShutdown: shutdown.wills
+  }).pipe(
+    Layer.provide([
+      Authenticator.layerAnonymous(authentication.anonymous),
+      Authorizer.layerAllowAll,
+      TenantDirectory.layerSingle(session),
+      ClientBalancer.layerStay,
+      EventSink.layerLog,
+      Layer.scoped(Transports, listenersOf(config))
+    ])
+  )
+}
+
+const logLayer = ({ format, level }: Config["log"]): Layer.Layer<never> => {
+  const isPretty = format === "pretty" || (format === "auto" && process.stdout.isTTY === true)
+  return Layer.merge(isPretty ? Logger.pretty : Logger.json, Logger.minimumLogLevel(levels[level]))
+}
+
+const levels: Readonly<Record<Config["log"]["level"], LogLevel.LogLevel>> = {
+  trace: LogLevel.Trace,
+  debug: LogLevel.Debug,
+  info: LogLevel.Info,
+  warning: LogLevel.Warning,
+  error: LogLevel.Error,
+  fatal: LogLevel.Fatal,
+  none: LogLevel.None
+}
