@@ -81,10 +81,13 @@ const enqueue = (
 ): boolean => {
   const queue = (state.queue ??= new OutboundQueue())
   const { settings } = state
+  // What leaves at once does not wait, so the limits of waiting do not concern it.
+  const waits = queue.waiting > 0 || state.link === undefined || state.unacknowledged >= state.terms.sendQuota
   while (
     queue.isExhausted ||
-    queue.waiting >= settings.queueMessagesMax ||
-    (queue.size > 0 && queue.bytes + publication.bytes > settings.queueBytesMax)
+    (waits &&
+      (queue.waiting >= settings.queueMessagesMax ||
+        queue.bytes + publication.bytes > settings.queueBytesMax))
   ) {
     if (!makeRoom(state, queue, publication, out)) return false
   }
