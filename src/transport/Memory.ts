@@ -144,6 +144,8 @@ class MemoryWire implements Wire {
   }
 
   destroy(): void {
+    // After `end` the other end still reads what was written: only a wire that is open can be reset.
+    if (this.isClosed) return
     this.drop("destroyed")
     this.other?.drop("reset by peer")
   }

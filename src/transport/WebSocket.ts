@@ -353,15 +353,16 @@ class WebSocketWire implements Wire, WireHandler {
     this.shared.handshakes.delete(this)
     this.out = Buffer.from(verdict.response, "latin1")
     this.state = "open"
-    this.flush()
     const handler = acceptor(this)
     if (handler === undefined) {
       counts.refused += 1
+      this.out = EMPTY
       this.destroy()
       return
     }
     counts.upgraded += 1
     this.handler = handler
+    this.flush()
     if (rest.length > 0) this.onData(rest)
   }
 

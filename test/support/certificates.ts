@@ -4,7 +4,7 @@
  */
 
 import { spawnSync } from "node:child_process"
-import { mkdtempSync, readFileSync, rmSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 
@@ -40,18 +40,32 @@ interface Request {
   readonly subject: string
   readonly altNames?: string
   readonly signer?: string
+  /** More of the configuration, for names that a list cannot hold. */
+  readonly section?: string
 }
 
 const make = (directory: string, request: Request): TestCertificate => {
-  const { altNames, name, signer, subject } = request
+  const { altNames, name, section = "", signer, subject } = request
   const path = (file: string) => join(directory, file)
   const signedBy = signer === undefined ? [] : ["-CA", path(`${signer}.pem`), "-CAkey", path(`${signer}.key`)]
-  const constraint = signer === undefined ? "critical,CA:TRUE" : "CA:FALSE"
-  const names = altNames === undefined ? [] : ["-addext", `subjectAltName=${altNames}`]
+  const extensions = [
+    `basicConstraints=${signer === undefined ? "critical,CA:TRUE" : "CA:FALSE"}`,
+    ...(altNames === undefined ? [] : [`subjectAltName=${altNames}`])
+  ]
+  const config = [
+    "[req]",
+    "distinguished_name=dn",
+    "x509_extensions=ext",
+    "[dn]",
+    "[ext]",
+    ...extensions,
+    section
+  ]
+  writeFileSync(path("openssl.cnf"), `${config.join("\n")}\n`)
   const made = spawnSync("openssl", [
-    ...["req", "-x509", "-utf8", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
-    ...["-days", "30", "-subj", subject, "-addext", `basicConstraints=${constraint}`],
-    ...["-keyout", path(`${name}.key`), "-out", path(`${name}.pem`), ...names, ...signedBy]
+    ...["req", "-x509", "-utf8", "-config", path("openssl.cnf"), "-days", "30", "-subj", subject],
+    ...["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"],
+    ...["-keyout", path(`${name}.key`), "-out", path(`${name}.pem`), ...signedBy]
   ])
   if (made.status !== 0) throw new Error(`openssl could not make ${name}: ${made.stderr.toString()}`)
   return {
@@ -87,7 +101,8 @@ export const testCertificates = (): TestCertificates => {
       hostileClient: of({
         name: "hostileClient",
         subject: "/O=a\\,b/CN=device-1\nCN=admin",
-        altNames: "URI:urn:x\\, DNS:admin.test",
+        altNames: "@names",
+        section: "[names]\nURI.1=urn:x\\, DNS:admin.test\n",
         signer
       })
     }
