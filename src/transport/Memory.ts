@@ -118,7 +118,8 @@ class MemoryWire implements Wire {
     if (other === undefined || this.isClosed || other.isClosed) return -1
     const taken = Math.max(0, Math.min(end - start, this.bufferBytesMax - other.inboxBytes))
     if (taken > 0) {
-      other.inbox.push(bytes.slice(start, start + taken))
+      // A copy: the writer owns its bytes again, and `slice` of a Buffer would be a view of them.
+      other.inbox.push(new Uint8Array(bytes.subarray(start, start + taken)))
       other.inboxBytes += taken
       other.schedule()
     }
