@@ -240,7 +240,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     if (this.isClosing || this.isGone) return
     if (!this.isAccepted) {
       // [MQTT-3.14.0-1]: before CONNACK it is CONNACK that says why, if there was a CONNECT to answer
-      if (this.clientId !== undefined) return this.refuse(ending.reasonCode, propertiesOf(ending))
+      if (this.clientId !== undefined) return this.refuse(connectCodeOf(ending), propertiesOf(ending))
     } else if (ending.reasonCode !== ReasonCode.Success) {
       // [MQTT-3.14.4-1] [MQTT-3.14.4-2]; before version 5 the server just closes
       this.send({ _tag: "Disconnect", reasonCode: ending.reasonCode, properties: propertiesOf(ending) })
@@ -332,6 +332,10 @@ const gone: ConnectionGone = { _tag: "ConnectionGone" }
 /** Nothing in the header that differs from receiver to receiver but the identifier and the first byte's bits. */
 const isPlain = (header: PublishHeader): boolean =>
   header.topicAlias === 0 && header.messageExpiryInterval < 0 && header.subscriptionIdentifiers.length === 0
+
+/** [MQTT-3.2.2-8]: CONNACK has no code for a shutdown. */
+const connectCodeOf = ({ reasonCode }: Ending): ReasonCode =>
+  reasonCode === ReasonCode.ServerShuttingDown ? ReasonCode.ServerUnavailable : reasonCode
 
 const propertiesOf = (ending: Ending): Properties =>
   ending.serverReference === undefined

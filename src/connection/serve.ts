@@ -68,8 +68,10 @@ export const serve = (connection: Connection, context: ServeContext): Effect.Eff
           )
     )
   )
+  // A client that goes away leaves no authenticator working for it.
+  const interrupted = Effect.raceFirst(handshake, connection.untilGone())
   return Effect.ensuring(
-    Effect.zipRight(handshake, connection.untilGone()),
+    Effect.zipRight(interrupted, connection.untilGone()),
     Effect.sync(() => connection.wire.destroy())
   )
 }
@@ -265,7 +267,8 @@ const report = (connection: Connection, why: Refusal, context: ServeContext): vo
 const refuseMalformed = (connection: Connection, error: MalformedPacket, context: ServeContext): void => {
   const why = new Refusal(error.reasonCode, error.message)
   const level = connection.attemptedLevel
-  if (level === 5) {
+  // [MQTT-3.1.2-2]: later versions understand the form of 5.0; with its high bit set it is a bridge of 3.1 or 3.1.1
+  if (level >= 5 && level < 0x80) {
     connection.protocolVersion = 5
     return refuse(connection, why, context)
   }
