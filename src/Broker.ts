@@ -227,7 +227,8 @@ const makeConnections = (
         if (live.size === 0) resume(Effect.void)
         else onEmpty = () => resume(Effect.void)
       })
-      return Effect.timeoutOption(empty, options.drainMs)
+      // A finalizer cannot be interrupted, and a wait that cannot be interrupted would outlast its limit.
+      return Effect.timeoutOption(Effect.interruptible(empty), options.drainMs)
     })
     return { acceptor, size: () => live.size }
   })
