@@ -77,13 +77,16 @@ const firstByteRule = (byte: number, version: ProtocolVersion | 0): Rule | undef
   }
 }
 
-/** The protocol level of a CONNECT with a known protocol name, at `body`; 0 when it has none. */
+/**
+ * The protocol level of a CONNECT with a known protocol name, at `body`; 0 when it has none. Level 0 counts as 1:
+ * neither was ever a version, and both are answered. [v3 MQTT-3.1.2-2]
+ */
 const levelOf = (bytes: Buffer, body: number, end: number): number => {
   if (body + 2 > end) return 0
   const level = body + 2 + bytes.readUInt16BE(body)
   if (level >= end) return 0
   const name = bytes.toString("latin1", body + 2, level)
-  return name === "MQTT" || name === "MQIsdp" ? bytes[level]! : 0
+  return name === "MQTT" || name === "MQIsdp" ? Math.max(1, bytes[level]!) : 0
 }
 
 export class Decoder {
