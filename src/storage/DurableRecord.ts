@@ -1,0 +1,117 @@
+/**
+ * What has to survive: every change of the durable state of sessions and retained messages as a record.
+ *
+ * Actors produce records, a `Journal` makes them durable, and `apply` in `DurableState.ts` is the only thing that turns
+ * them into state: whoever applies the same records in the same order has the same state. Sessions that end with their
+ * connection leave no records, unless they have a will, which must outlive a crash.
+ */
+
+import type { Qos, SubscriptionRequest, Topic, Will } from "../protocol/Packet.ts"
+
+/** An application message as it is kept. The router's publications are such messages. */
+export interface StoredMessage {
+  readonly topic: Topic
+  readonly payload: Uint8Array
+  readonly forwardedProperties: Uint8Array
+  readonly qos: Qos
+  readonly retain: boolean
+  /** Milliseconds since the epoch; 0 never. */
+  readonly expiresAtMs: number
+}
+
+interface OfSession {
+  readonly tenant: string
+  readonly clientId: string
+}
+
+/** A client has connected. What an earlier session of that identifier held stays unless the start is clean. */
+export interface ConnectRecord extends OfSession {
+  readonly _tag: "Connect"
+  readonly principal: string
+  readonly isCleanStart: boolean
+  /** Seconds; 4294967295 never. */
+  readonly expiryInterval: number
+  readonly will: Will | undefined
+}
+
+/** The connection is gone. The instants are milliseconds since the epoch; 0 means never. */
+export interface DetachRecord extends OfSession {
+  readonly _tag: "Detach"
+  readonly expiryInterval: number
+  readonly endsAtMs: number
+  /** When the will is due; 0 when it has been published or discarded. */
+  readonly willDueMs: number
+}
+
+/** The will has been published or discarded. */
+export interface WillDoneRecord extends OfSession {
+  readonly _tag: "WillDone"
+}
+
+/** The session and all that it held is gone. */
+export interface EndRecord extends OfSession {
+  readonly _tag: "End"
+}
+
+export interface SubscribeRecord extends OfSession {
+  readonly _tag: "Subscribe"
+  readonly request: SubscriptionRequest
+  /** 0 when absent. */
+  readonly subscriptionIdentifier: number
+}
+
+export interface UnsubscribeRecord extends OfSession {
+  readonly _tag: "Unsubscribe"
+  readonly topicFilter: string
+}
+
+/** A message waits for the client, at a position that is also its Packet Identifier. */
+export interface EnqueueRecord extends OfSession {
+  readonly _tag: "Enqueue"
+  readonly position: number
+  readonly message: StoredMessage
+  readonly qos: 1 | 2
+  /** RETAIN of the PUBLISH to the client. */
+  readonly retain: boolean
+  readonly subscriptionIdentifiers: ReadonlyArray<number>
+}
+
+/** The message at a position was acknowledged, dropped or handed to another member of its group. */
+export interface DequeueRecord extends OfSession {
+  readonly _tag: "Dequeue"
+  readonly position: number
+}
+
+/** PUBREC came for the message at a position: from now on only PUBREL is owed for it. */
+export interface ReleaseRecord extends OfSession {
+  readonly _tag: "Release"
+  readonly position: number
+}
+
+/** A QoS 2 message was received from the client, or its PUBREL has come and the identifier is free. */
+export interface InboundRecord extends OfSession {
+  readonly _tag: "Inbound"
+  readonly packetId: number
+  readonly isReleased: boolean
+}
+
+/** A topic's retained message is replaced, or removed by an empty payload. */
+export interface RetainRecord {
+  readonly _tag: "Retain"
+  readonly tenant: string
+  readonly message: StoredMessage
+}
+
+export type SessionRecord =
+  | ConnectRecord
+  | DetachRecord
+  | WillDoneRecord
+  | EndRecord
+  | SubscribeRecord
+  | UnsubscribeRecord
+  | EnqueueRecord
+  | DequeueRecord
+  | ReleaseRecord
+  | InboundRecord
+
+export type DurableRecord = SessionRecord | RetainRecord

@@ -1,0 +1,135 @@
+import { describe, expect, test } from "bun:test"
+import * as FastCheck from "effect/FastCheck"
+import type { DurableRecord, EnqueueRecord, StoredMessage } from "../../src/storage/DurableRecord.ts"
+import { DurableState, type StoredSession } from "../../src/storage/DurableState.ts"
+
+const key = { tenant: "t", clientId: "c" }
+
+const message = (topic: string, payload: string): StoredMessage => ({
+  topic: { name: topic, bytes: Buffer.from(topic) },
+  payload: Buffer.from(payload),
+  forwardedProperties: new Uint8Array(0),
+  qos: 1,
+  retain: false,
+  expiresAtMs: 0
+})
+
+const will = {
+  topic: "w",
+  payload: Buffer.from("gone"),
+  qos: 0,
+  retain: false,
+  delayInterval: 5,
+  messageExpiryInterval: -1,
+  forwardedProperties: new Uint8Array(0)
+} as const
+
+const connect = (isCleanStart = false): DurableRecord => ({
+  _tag: "Connect",
+  ...key,
+  principal: "p",
+  isCleanStart,
+  expiryInterval: 60,
+  will
+})
+
+const enqueue = (position: number): EnqueueRecord => ({
+  _tag: "Enqueue",
+  ...key,
+  position,
+  message: message("a", String(position)),
+  qos: 1,
+  retain: false,
+  subscriptionIdentifiers: []
+})
+
+const subscribe = (topicFilter: string): DurableRecord => ({
+  _tag: "Subscribe",
+  ...key,
+  request: { topicFilter, qos: 1, noLocal: false, retainAsPublished: false, retainHandling: 0 },
+  subscriptionIdentifier: 0
+})
+
+const after = (...records: ReadonlyArray<DurableRecord>): StoredSession | undefined => {
+  const state = new DurableState()
+  for (const record of records) state.apply(record)
+  return state.session("t", "c")
+}
+
+describe("the durable state", () => {
+  test("keeps what a session held when its client connects again without a clean start", () => {
+    const session = after(connect(), subscribe("a"), enqueue(0), connect())
+    expect([...(session?.subscriptions.keys() ?? [])]).toEqual(["a"])
+    expect([...(session?.queue.keys() ?? [])]).toEqual([0])
+    expect(session?.nextPosition).toBe(1)
+  })
+
+  test("forgets it after a clean start", () => {
+    const session = after(connect(), subscribe("a"), enqueue(0), connect(true))
+    expect(session?.subscriptions.size).toBe(0)
+    expect(session?.queue.size).toBe(0)
+    expect(session?.nextPosition).toBe(0)
+  })
+
+  test("drops the will with a DETACH that says it is done, and keeps one that is due", () => {
+    const detach = { _tag: "Detach", ...key, expiryInterval: 60, endsAtMs: 70 } as const
+    expect(after(connect(), { ...detach, willDueMs: 0 })?.will).toBeUndefined()
+    expect(after(connect(), { ...detach, willDueMs: 9 })).toMatchObject({
+      will,
+      willDueMs: 9,
+      isConnected: false
+    })
+    expect(after(connect(), { ...detach, willDueMs: 9 }, { _tag: "WillDone", ...key })?.will).toBeUndefined()
+  })
+
+  test("follows a message from the queue through PUBREC to its end", () => {
+    const released = after(connect(), enqueue(0), { _tag: "Release", ...key, position: 0 })
+    expect(released?.queue.get(0)?.isReleased).toBe(true)
+    expect(after(connect(), enqueue(0), { _tag: "Dequeue", ...key, position: 0 })?.queue.size).toBe(0)
+  })
+
+  test("a dequeued position is not given again", () => {
+    const session = after(connect(), enqueue(0), { _tag: "Dequeue", ...key, position: 0 })
+    expect(session?.nextPosition).toBe(1)
+  })
+
+  test("ignores records of a session that has ended", () => {
+    expect(after(connect(), { _tag: "End", ...key }, enqueue(0), subscribe("a"))).toBeUndefined()
+  })
+
+  test("keeps the last retained message of a topic, and none after an empty one", () => {
+    const state = new DurableState()
+    for (const payload of ["1", "2"])
+      state.apply({ _tag: "Retain", tenant: "t", message: message("a", payload) })
+    expect([...state.retained()].map(({ message }) => Buffer.from(message.payload).toString())).toEqual(["2"])
+    state.apply({ _tag: "Retain", tenant: "t", message: message("a", "") })
+    expect([...state.retained()]).toEqual([])
+  })
+
+  test("names such as __proto__ are ordinary", () => {
+    const state = new DurableState()
+    const names = { tenant: "__proto__", clientId: "constructor" }
+    state.apply({ ...connect(), ...names } as DurableRecord)
+    state.apply({ ...subscribe("__proto__"), ...names } as DurableRecord)
+    expect([...(state.session("__proto__", "constructor")?.subscriptions.keys() ?? [])]).toEqual([
+      "__proto__"
+    ])
+  })
+
+  test("the queue holds what was enqueued and not dequeued since", () => {
+    const change = FastCheck.tuple(FastCheck.boolean(), FastCheck.nat(5))
+    FastCheck.assert(
+      FastCheck.property(FastCheck.array(change, { maxLength: 40 }), (changes) => {
+        const expected = new Set<number>()
+        const records = changes.map(([isEnqueue, position]): DurableRecord => {
+          if (isEnqueue) expected.add(position)
+          else expected.delete(position)
+          return isEnqueue ? enqueue(position) : { _tag: "Dequeue", ...key, position }
+        })
+        const session = after(connect(), ...records)
+        expect(new Set(session?.queue.keys())).toEqual(expected)
+      }),
+      { seed: 7, numRuns: 200 }
+    )
+  })
+})
