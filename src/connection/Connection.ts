@@ -113,7 +113,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     this.isGone = true
     this.context.deadlines.cancel(this)
     this.sink.release()
-    this.leaveSession(true)
+    this.leaveSession()
     this.packetWaiter?.(Effect.fail(gone))
     this.packetWaiter = undefined
     this.goneWaiter?.(Effect.void)
@@ -173,7 +173,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     this.context.deadlines.cancel(this)
     this.wire.settled?.()
     if (this.isGone || this.isClosing) {
-      session.signal({ _tag: "Lost", link: this, withWill: true })
+      session.signal({ _tag: "Lost", link: this, isByPeer: !this.isClosing, withWill: true })
       return
     }
     this.session = session
@@ -182,7 +182,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
 
   nextPacket(): ClientPacket | undefined {
     this.isReadable = false
-    if (this.isClosing || this.isGone) return undefined
+    if (this.isClosing) return undefined
     return this.decoder.next()
   }
 
@@ -281,17 +281,19 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   private end(): void {
     if (this.isClosing) return
     this.isClosing = true
-    this.leaveSession(true)
+    this.leaveSession()
     this.context.deadlines.schedule(this, this.context.nowMs() + LINGER_MS)
     if (this.sink.length === 0) this.wire.end()
     else this.flush()
   }
 
   /** The session need not wait until the socket has closed: nothing more will pass either way. */
-  private leaveSession(withWill: boolean): void {
+  private leaveSession(): void {
     const { session } = this
     this.session = undefined
-    session?.signal({ _tag: "Lost", link: this, withWill: withWill && !this.context.suppressWills() })
+    if (session === undefined) return
+    const withWill = !this.context.suppressWills()
+    session.signal({ _tag: "Lost", link: this, isByPeer: !this.isClosing, withWill })
   }
 
   private wakeSession(): void {

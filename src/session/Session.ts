@@ -20,13 +20,15 @@ import { connectionLost, endSession, nextDueMs, onDeadline, onDisconnect } from 
 import { onPublish, onPublishDecided, onPublished, onPubrel } from "./inbound.ts"
 import { deliver, giveBack, onAck, onRetainedPage, pump } from "./outbound.ts"
 import { onAuth, onAuthenticated } from "./reauthentication.ts"
-import type { Attach, ClientLink, SessionMessage } from "./SessionMessage.ts"
+import type { Attach, ClientLink, Lost, SessionMessage } from "./SessionMessage.ts"
 import { type SessionOptions, SessionOutlet } from "./SessionOutlet.ts"
 import { onSubscribe, onSubscribeDecided, onSubscribed, onUnsubscribe } from "./subscriptions.ts"
 
 export class Session extends SessionOutlet implements Behaviour<SessionMessage> {
   private readonly wheel: DeadlineWheel
   private attaches = 0
+  /** The connection has closed; that is dealt with when what it said before has been. */
+  private departure: Lost | undefined
 
   constructor(options: SessionOptions) {
     super(options)
@@ -113,7 +115,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
         if (message.link === state.link) this.proceed(message.allowed, nowMs)
         return this.read(nowMs, budget)
       default:
-        return this.handleLifecycle(message, nowMs)
+        return this.handleLifecycle(message, nowMs, budget)
     }
   }
 
@@ -132,7 +134,8 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
           | "Decided"
       }
     >,
-    nowMs: number
+    nowMs: number,
+    budget: number
   ): number {
     const { state } = this
     switch (message._tag) {
@@ -140,7 +143,12 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
         this.attach(message, nowMs)
         break
       case "Lost":
-        if (message.link === state.link) this.lose(message.withWill, nowMs)
+        if (message.link !== state.link) break
+        if (message.isByPeer) {
+          this.departure = message
+          return this.read(nowMs, budget)
+        }
+        this.lose(message.withWill, nowMs)
         break
       case "Reclaim":
         if (!this.isConnected) giveBack(state, message.group, this)
@@ -196,7 +204,16 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
       // [MQTT-4.13.1-1] [v3 MQTT-4.8.0-1]
       this.close({ reasonCode: error.reasonCode, reason: error.message })
     }
+    this.depart(nowMs)
     return Math.max(1, spent)
+  }
+
+  /** A DISCONNECT among the last packets ends the connection in order; else it was lost. */
+  private depart(nowMs: number): void {
+    const { departure, state } = this
+    if (departure === undefined || state.parked !== undefined) return
+    this.departure = undefined
+    if (departure.link === state.link) this.lose(departure.withWill, nowMs)
   }
 
   private receive(packet: ClientPacket, nowMs: number): void {

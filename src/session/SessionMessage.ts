@@ -14,7 +14,7 @@ import type { Session } from "./Session.ts"
 
 /** A link as its session reads from it. */
 export interface ClientLink extends Link {
-  /** The next packet that has arrived; undefined when there is none or the link is closed. Throws `MalformedPacket`. */
+  /** The next packet that arrived, also after the peer closed; undefined without one or once we closed. May throw `MalformedPacket`. */
   readonly nextPacket: () => ClientPacket | undefined
   /** The session has attached: from now on it hears `readable` when something arrives. */
   readonly attached: (session: Session) => void
@@ -27,13 +27,21 @@ export interface Attach extends Attachment {
   readonly link: ClientLink
 }
 
+export interface Lost {
+  readonly _tag: "Lost"
+  readonly link: Link
+  /** The peer closed: what it sent before is still to be read. Else we closed, and nothing more comes from the link. */
+  readonly isByPeer: boolean
+  readonly withWill: boolean
+}
+
 export type SessionMessage =
   | Delivery
   | Attach
   | RetainedPage
   | { readonly _tag: "Readable"; readonly link: Link }
   | { readonly _tag: "Drained"; readonly link: Link }
-  | { readonly _tag: "Lost"; readonly link: Link; readonly withWill: boolean }
+  | Lost
   | { readonly _tag: "Published"; readonly packetId: number; readonly reasonCode: ReasonCode }
   | { readonly _tag: "Subscribed"; readonly token: number; readonly hasRetained: boolean }
   | { readonly _tag: "RouterHasRoom" }
