@@ -1,0 +1,397 @@
+/**
+ * The state machine of a session with every effect recorded: a test plays client, router and clock with plain calls.
+ *
+ * `Machine` does what the actor does around the machine and nothing else, so what it records is what would happen.
+ */
+
+import type { Identity } from "../../src/auth/Authenticator.ts"
+import { allowAll, type Decision, type Permissions } from "../../src/auth/Authorizer.ts"
+import type { DropReason } from "../../src/events/Event.ts"
+import type {
+  AckTag,
+  Connect,
+  Properties,
+  ProtocolVersion,
+  Publish,
+  Qos,
+  ServerControlPacket,
+  Subscribe,
+  Will
+} from "../../src/protocol/Packet.ts"
+import type { PublishHeader } from "../../src/protocol/PublishWriter.ts"
+import { ReasonCode } from "../../src/protocol/ReasonCode.ts"
+import { Publication } from "../../src/router/Publication.ts"
+import type { SharedGroup } from "../../src/router/SharedGroup.ts"
+import type { DeliveryOptions } from "../../src/router/Subscriber.ts"
+import { attach } from "../../src/session/attach.ts"
+import { connectionLost, endSession, onDeadline, onDisconnect } from "../../src/session/expiry.ts"
+import { onPublish, onPublished, onPubrel } from "../../src/session/inbound.ts"
+import type { Ending, Link } from "../../src/session/Link.ts"
+import { deliver, onAck } from "../../src/session/outbound.ts"
+import type { AuthRequest } from "../../src/session/reauthentication.ts"
+import {
+  type HeldSubscription,
+  type PendingSuback,
+  type Refusal,
+  type Replay,
+  type SessionOutputs,
+  SessionState
+} from "../../src/session/SessionState.ts"
+import { onSubscribe, onSubscribed } from "../../src/session/subscriptions.ts"
+import { Counters } from "../../src/telemetry/Counters.ts"
+import { defaultTenantSettings, type TenantSettings } from "../../src/tenant/TenantSettings.ts"
+import type { PlainFilter, SharedFilter } from "../../src/topic/TopicFilter.ts"
+
+/** A PUBLISH that left for the client. */
+export interface Sent extends PublishHeader {
+  readonly _tag: "Sent"
+  readonly publication: Publication
+}
+
+export type Output =
+  | Sent
+  | { readonly _tag: AckTag; readonly packetId: number; readonly reasonCode: number }
+  | { readonly _tag: "Control"; readonly packet: ServerControlPacket }
+  | { readonly _tag: "Close"; readonly reasonCode: number; readonly link: RecordingLink }
+  | { readonly _tag: "Routed"; readonly publication: Publication }
+  | {
+      readonly _tag: "Subscribed"
+      readonly subscriptions: ReadonlyArray<HeldSubscription>
+      readonly pending: PendingSuback
+    }
+  | { readonly _tag: "Unsubscribed"; readonly filters: ReadonlyArray<PlainFilter | SharedFilter> }
+  | { readonly _tag: "Asked"; readonly replay: Replay; readonly limit: number }
+  | { readonly _tag: "Away"; readonly groups: ReadonlyArray<SharedGroup> }
+  | { readonly _tag: "Redispatched"; readonly publications: ReadonlyArray<Publication> }
+  | { readonly _tag: "Will"; readonly will: Will }
+  | { readonly _tag: "Decide"; readonly decisions: ReadonlyArray<Decision> }
+  | { readonly _tag: "Authenticate"; readonly request: AuthRequest }
+  | { readonly _tag: "RenewPermissions" }
+  | { readonly _tag: "Dropped"; readonly topic: string; readonly reason: DropReason }
+  | { readonly _tag: "Refused"; readonly refusal: Refusal }
+
+export class RecordingLink implements Link {
+  backlogBytes = 0
+  isClosed = false
+  /** Packets with a larger payload do not fit the client's Maximum Packet Size. */
+  payloadBytesMax = Number.POSITIVE_INFINITY
+
+  constructor(
+    readonly protocolVersion: ProtocolVersion,
+    private readonly log: Array<Output>
+  ) {}
+
+  readonly sendPublish = (publication: Publication, header: PublishHeader): boolean => {
+    if (publication.payloadBytes > this.payloadBytesMax) return false
+    if (!this.isClosed) this.log.push({ _tag: "Sent", publication, ...header })
+    return true
+  }
+  readonly sendAck = (tag: AckTag, packetId: number, reasonCode: number): void => {
+    if (!this.isClosed) this.log.push({ _tag: tag, packetId, reasonCode })
+  }
+  readonly send = (packet: ServerControlPacket): void => {
+    if (!this.isClosed) this.log.push({ _tag: "Control", packet })
+  }
+  readonly close = (ending: Ending): void => {
+    if (this.isClosed) return
+    this.isClosed = true
+    this.log.push({ _tag: "Close", reasonCode: ending.reasonCode, link: this })
+  }
+}
+
+export interface ConnectOptions {
+  readonly version?: ProtocolVersion
+  readonly clean?: boolean
+  readonly keepAlive?: number
+  readonly will?: Partial<Will>
+  readonly properties?: Properties
+  readonly permissions?: Permissions
+}
+
+export const START_MS = 1_800_000_000_000
+
+const peer = {
+  transport: "memory",
+  listener: "memory",
+  address: "",
+  port: 0,
+  isLoopback: true,
+  serverName: undefined,
+  certificate: undefined
+} as const
+
+export const identity: Identity = {
+  tenant: "default",
+  principal: "anonymous",
+  clientId: "client",
+  username: undefined,
+  peer
+}
+
+export class Machine implements SessionOutputs {
+  readonly log: Array<Output> = []
+  readonly counters = new Counters()
+  readonly state: SessionState
+  nowMs = START_MS
+  /** What the router answers to a publication. */
+  routerHasSpace = true
+
+  constructor(settings: Partial<TenantSettings> = {}, permissions: Permissions = allowAll) {
+    const all = { ...defaultTenantSettings, ...settings }
+    this.state = new SessionState("client", all, this.counters, identity, permissions)
+  }
+
+  get clientId(): string {
+    return this.state.clientId
+  }
+
+  get isConnected(): boolean {
+    return this.state.link !== undefined
+  }
+
+  get inflight(): number {
+    return this.state.queue?.size ?? 0
+  }
+
+  // What the world does to it
+
+  connect(options: ConnectOptions = {}): RecordingLink {
+    const { version = 5 } = options
+    const link = new RecordingLink(version, this.log)
+    attach(
+      this.state,
+      {
+        link,
+        connect: connectPacket(options),
+        accepted: { _tag: "Accepted", tenant: "default", principal: "anonymous" },
+        identity,
+        permissions: options.permissions ?? this.state.permissions,
+        isAssignedId: false,
+        packetBytesMax: 1_000_000
+      },
+      this.nowMs,
+      this
+    )
+    return link
+  }
+
+  lose(): void {
+    connectionLost(this.state, { withWill: true, isTakenOver: false }, this.nowMs, this)
+  }
+
+  disconnect(reasonCode = 0, properties: Properties = {}): void {
+    onDisconnect(this.state, { _tag: "Disconnect", reasonCode, properties }, this.nowMs, this)
+  }
+
+  /** Moves time; answers whether the session has ended. */
+  wait(ms: number): boolean {
+    this.nowMs += ms
+    return onDeadline(this.state, this.nowMs, this)
+  }
+
+  end(): void {
+    endSession(this.state, this)
+  }
+
+  publish(packet: Partial<Publish> = {}): void {
+    onPublish(this.state, publishPacket(packet), this.nowMs, this)
+  }
+
+  pubrel(packetId: number): void {
+    onPubrel(this.state, { _tag: "Pubrel", packetId, reasonCode: 0 }, this)
+  }
+
+  /** The router's word on a publication of ours. */
+  outcome(packetId: number, reasonCode: ReasonCode = ReasonCode.Success): void {
+    onPublished(this.state, { packetId, reasonCode }, this)
+  }
+
+  give(
+    message: Partial<Publish> & { readonly payload?: string },
+    options: Partial<DeliveryOptions> = {}
+  ): Publication {
+    const publication = publicationOf(message, this.nowMs)
+    deliver(this.state, { publication, options: deliveryOptions(options) }, this.nowMs, this)
+    return publication
+  }
+
+  ack(tag: "Puback" | "Pubrec" | "Pubcomp", packetId: number, reasonCode = 0): void {
+    switch (tag) {
+      case "Puback":
+        return onAck(this.state, { _tag: tag, packetId, reasonCode }, this.nowMs, this)
+      case "Pubrec":
+        return onAck(this.state, { _tag: tag, packetId, reasonCode }, this.nowMs, this)
+      case "Pubcomp":
+        return onAck(this.state, { _tag: tag, packetId, reasonCode }, this.nowMs, this)
+    }
+  }
+
+  /** SUBSCRIBE as far as SUBACK; `hasRetained` is the router's hint. */
+  subscribeTo(packet: Partial<Subscribe>, hasRetained = false): void {
+    onSubscribe(this.state, subscribePacket(packet), this)
+    for (const output of this.take("Subscribed")) onSubscribed(this.state, output.pending, hasRetained, this)
+  }
+
+  // What it did
+
+  /** Everything recorded since the last call, which is forgotten. */
+  all(): ReadonlyArray<Output> {
+    return this.log.splice(0)
+  }
+
+  /** The records of one kind; those of the others stay. */
+  take<Tag extends Output["_tag"]>(tag: Tag): ReadonlyArray<Extract<Output, { _tag: Tag }>> {
+    const taken = this.log.filter((each): each is Extract<Output, { _tag: Tag }> => each._tag === tag)
+    const others = this.log.filter((each) => each._tag !== tag)
+    this.log.splice(0, this.log.length, ...others)
+    return taken
+  }
+
+  /** The payloads that were sent, in order; everything recorded is forgotten. */
+  payloads(): ReadonlyArray<string> {
+    return this.all().flatMap((each) => (each._tag === "Sent" ? [payloadOf(each.publication)] : []))
+  }
+
+  // What the machine asks for
+
+  sendPublish(publication: Publication, header: PublishHeader): boolean {
+    return this.client().sendPublish(publication, header)
+  }
+  sendAck(tag: AckTag, packetId: number, reasonCode: number, reason: string): void {
+    this.client().sendAck(tag, packetId, reasonCode, reason)
+  }
+  send(packet: ServerControlPacket): void {
+    this.client().send(packet)
+  }
+  close(ending: Ending): void {
+    this.client().close(ending)
+  }
+  route(publication: Publication): boolean {
+    if (this.routerHasSpace) this.log.push({ _tag: "Routed", publication })
+    return this.routerHasSpace
+  }
+  subscribe(subscriptions: ReadonlyArray<HeldSubscription>, pending: PendingSuback): void {
+    this.log.push({ _tag: "Subscribed", subscriptions, pending })
+  }
+  unsubscribe(filters: ReadonlyArray<PlainFilter | SharedFilter>): void {
+    this.log.push({ _tag: "Unsubscribed", filters })
+  }
+  askRetained(replay: Replay, limit: number): void {
+    this.log.push({ _tag: "Asked", replay, limit })
+  }
+  memberAway(groups: ReadonlyArray<SharedGroup>): void {
+    this.log.push({ _tag: "Away", groups })
+  }
+  redispatch(_group: SharedGroup, publications: ReadonlyArray<Publication>): void {
+    this.log.push({ _tag: "Redispatched", publications })
+  }
+  publishWill(will: Will): void {
+    this.log.push({ _tag: "Will", will })
+  }
+  decide(decisions: ReadonlyArray<Decision>): void {
+    this.log.push({ _tag: "Decide", decisions })
+  }
+  authenticate(request: AuthRequest): void {
+    this.log.push({ _tag: "Authenticate", request })
+  }
+  renewPermissions(): void {
+    this.log.push({ _tag: "RenewPermissions" })
+  }
+  dropped(topic: string, reason: DropReason): void {
+    this.log.push({ _tag: "Dropped", topic, reason })
+  }
+  refused(refusal: Refusal): void {
+    this.log.push({ _tag: "Refused", refusal })
+  }
+
+  // What the router would call; the machine never does
+
+  deliver(): boolean {
+    throw new Error("the machine does not deliver to itself")
+  }
+  subscribed(): void {}
+  retainedPage(): void {}
+  reclaim(): void {}
+  published(): void {}
+  routerHasRoom(): void {}
+
+  private client(): Link {
+    const { link } = this.state
+    if (link === undefined) throw new Error("output without a link")
+    return link
+  }
+}
+
+const connectPacket = (options: ConnectOptions): Connect => ({
+  _tag: "Connect",
+  protocolVersion: options.version ?? 5,
+  cleanStart: options.clean ?? false,
+  keepAlive: options.keepAlive ?? 0,
+  clientId: "client",
+  username: undefined,
+  password: undefined,
+  will: options.will && willOf(options.will),
+  properties: options.properties ?? {}
+})
+
+export const willOf = (will: Partial<Will>): Will => ({
+  topic: "will",
+  payload: Buffer.from("gone"),
+  qos: 0,
+  retain: false,
+  delayInterval: 0,
+  messageExpiryInterval: -1,
+  forwardedProperties: Buffer.alloc(0),
+  ...will
+})
+
+const content = (payload: string) => {
+  const source = Buffer.from(payload)
+  return { source, payloadStart: 0, payloadEnd: source.length }
+}
+
+export const topicOf = (name: string) => ({ name, bytes: Buffer.from(name) })
+
+export const publishPacket = (packet: Partial<Publish> = {}): Publish => ({
+  _tag: "Publish",
+  topic: topicOf("topic"),
+  ...content("payload"),
+  forwardedProperties: Buffer.alloc(0),
+  qos: 0,
+  retain: false,
+  dup: false,
+  packetId: packet.qos ? 1 : 0,
+  topicAlias: 0,
+  messageExpiryInterval: -1,
+  ...packet
+})
+
+export const subscribePacket = (packet: Partial<Subscribe>): Subscribe => ({
+  _tag: "Subscribe",
+  packetId: 1,
+  subscriptions: [{ topicFilter: "#", qos: 0, noLocal: false, retainAsPublished: false, retainHandling: 0 }],
+  subscriptionIdentifier: 0,
+  userProperties: [],
+  ...packet
+})
+
+/** A message of nobody's. */
+export const publicationOf = (
+  message: Partial<Publish> & { readonly payload?: string } = {},
+  receivedAtMs: number = START_MS
+): Publication => {
+  const { payload = "payload", ...packet } = message
+  const whole = publishPacket({ ...content(payload), ...packet })
+  return Publication.fromPacket(whole, whole.topic, { publisher: undefined, packetId: 0, receivedAtMs })
+}
+
+export const deliveryOptions = (options: Partial<DeliveryOptions> = {}): DeliveryOptions => ({
+  qos: 2 as Qos,
+  retainAsPublished: false,
+  subscriptionIdentifiers: [],
+  group: undefined,
+  isRetained: false,
+  ...options
+})
+
+export const payloadOf = (publication: Publication): string => Buffer.from(publication.payload).toString()

@@ -1,0 +1,179 @@
+import { describe, expect, test } from "bun:test"
+import * as fc from "effect/FastCheck"
+import type { Publication } from "../../src/router/Publication.ts"
+import { type OutboundEntry, OutboundQueue, PACKET_IDS, Phase } from "../../src/session/OutboundQueue.ts"
+import { deliveryOptions, publicationOf } from "./Machine.ts"
+
+const options = deliveryOptions()
+const publications = ["", "1", "22", "4444"].map((payload) => publicationOf({ payload }))
+const publicationAt = (index: number): Publication => publications[index % publications.length] as Publication
+
+/** The queue in its plainest form: an array of what is held, a set of what was sent, a list of what is owed again. */
+class Model {
+  readonly held: Array<OutboundEntry> = []
+  readonly sent = new Set<OutboundEntry>()
+  owed: Array<OutboundEntry> = []
+
+  next(): OutboundEntry | undefined {
+    return this.owed[0] ?? this.held.find((entry) => !this.sent.has(entry))
+  }
+
+  advance(entry: OutboundEntry): void {
+    this.owed = this.owed.filter((each) => each !== entry)
+    this.sent.add(entry)
+  }
+
+  remove(entry: OutboundEntry): void {
+    this.held.splice(this.held.indexOf(entry), 1)
+    this.owed = this.owed.filter((each) => each !== entry)
+    this.sent.delete(entry)
+  }
+
+  rewind(): void {
+    this.owed = this.held.filter((entry) => this.sent.has(entry))
+  }
+}
+
+type Step =
+  | { readonly _tag: "Push"; readonly size: number }
+  | { readonly _tag: "Send" }
+  | { readonly _tag: "Remove"; readonly pick: number }
+  | { readonly _tag: "RemoveOldest" }
+  | { readonly _tag: "Rewind" }
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  { weight: 6, arbitrary: fc.record({ _tag: fc.constant("Push" as const), size: fc.nat(3) }) },
+  { weight: 5, arbitrary: fc.constant({ _tag: "Send" } as const) },
+  { weight: 4, arbitrary: fc.record({ _tag: fc.constant("Remove" as const), pick: fc.nat() }) },
+  { weight: 2, arbitrary: fc.constant({ _tag: "RemoveOldest" } as const) },
+  { weight: 1, arbitrary: fc.constant({ _tag: "Rewind" } as const) }
+)
+
+const agree = (queue: OutboundQueue, model: Model): void => {
+  const { held, sent } = model
+  expect([...queue.entries()]).toEqual(held)
+  expect(queue.size).toBe(held.length)
+  expect(queue.inflight).toBe(sent.size)
+  expect(queue.waiting).toBe(held.length - sent.size)
+  expect(queue.bytes).toBe(held.reduce((sum, entry) => sum + entry.publication.bytes, 0))
+  expect(queue.oldestWaiting()).toBe(held.find((entry) => !sent.has(entry)))
+  const ids = held.map((entry) => queue.packetIdOf(entry))
+  expect(new Set(ids).size).toBe(ids.length)
+  for (const [index, id] of ids.entries()) {
+    const entry = held[index] as OutboundEntry
+    expect(id >= 1 && id <= PACKET_IDS).toBe(true)
+    expect(queue.find(id)).toBe(sent.has(entry) ? entry : undefined)
+  }
+}
+
+const run = (steps: ReadonlyArray<Step>, queue: OutboundQueue): void => {
+  const model = new Model()
+  for (const each of steps) {
+    switch (each._tag) {
+      case "Push": {
+        if (!queue.isExhausted) model.held.push(queue.push(publicationAt(each.size), options, 1))
+        break
+      }
+      case "Send": {
+        const entry = queue.next()
+        expect(entry).toBe(model.next())
+        if (entry === undefined) break
+        queue.advance(entry)
+        model.advance(entry)
+        expect([entry.wasSent, entry.phase]).toEqual([true, Phase.Published])
+        break
+      }
+      case "Remove":
+      case "RemoveOldest": {
+        const entry = model.held[each._tag === "Remove" ? each.pick % (model.held.length || 1) : 0]
+        if (entry === undefined) break
+        queue.remove(entry)
+        model.remove(entry)
+        break
+      }
+      case "Rewind":
+        queue.rewind()
+        model.rewind()
+        break
+    }
+    agree(queue, model)
+  }
+}
+
+/** Moves the queue to a position by sending and completing messages one by one. */
+const advanceTo = (queue: OutboundQueue, position: number): void => {
+  for (let count = 0; count < position; count++) {
+    const entry = queue.push(publicationAt(1), options, 1)
+    queue.advance(entry)
+    queue.remove(entry)
+  }
+}
+
+describe("the outbound queue", () => {
+  test("[MQTT-2.2.1-4] [MQTT-4.6.0-6] agrees with an array in any order of steps", () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80, size: "max" }), (steps) => run(steps, new OutboundQueue())),
+      { numRuns: 300, seed: 1 }
+    )
+  })
+
+  test("[MQTT-2.2.1-4] agrees with it where the identifiers wrap around", () => {
+    fc.assert(
+      fc.property(fc.array(step, { minLength: 20, maxLength: 60, size: "max" }), (steps) => {
+        const queue = new OutboundQueue()
+        advanceTo(queue, PACKET_IDS - 6)
+        run(steps, queue)
+      }),
+      { numRuns: 10, seed: 2 }
+    )
+  })
+
+  test("after identifier 65535 comes 1", () => {
+    const queue = new OutboundQueue()
+    advanceTo(queue, PACKET_IDS - 1)
+    const [last, first] = [queue.push(publicationAt(0), options, 1), queue.push(publicationAt(0), options, 1)]
+    expect([queue.packetIdOf(last), queue.packetIdOf(first)]).toEqual([65_535, 1])
+  })
+
+  test("[MQTT-2.2.1-3] is exhausted before an identifier would be used twice", () => {
+    const queue = new OutboundQueue()
+    const oldest = queue.push(publicationAt(1), options, 1)
+    queue.advance(oldest)
+    const ids = new Set([queue.packetIdOf(oldest)])
+    while (!queue.isExhausted) ids.add(queue.packetIdOf(queue.push(publicationAt(0), options, 1)))
+    expect(queue.size).toBe(PACKET_IDS - 1)
+    expect(ids.size).toBe(queue.size)
+    queue.remove(oldest)
+    expect(queue.isExhausted).toBe(false)
+  })
+
+  test("identifiers that nothing in flight has find nothing, 0 and those out of range among them", () => {
+    const queue = new OutboundQueue()
+    expect([0, 1, 65_535].map((id) => queue.find(id))).toEqual([undefined, undefined, undefined])
+    const sent = queue.push(publicationAt(0), options, 1)
+    queue.advance(sent)
+    queue.push(publicationAt(0), options, 1)
+    expect([0, 2, 3, 65_535].map((id) => queue.find(id))).toEqual(new Array(4).fill(undefined))
+    expect(queue.find(1)).toBe(sent)
+  })
+
+  test("removing an entry twice counts it once", () => {
+    const queue = new OutboundQueue()
+    const [first, second] = [
+      queue.push(publicationAt(3), options, 1),
+      queue.push(publicationAt(2), options, 1)
+    ]
+    queue.advance(first)
+    queue.remove(first)
+    queue.remove(first)
+    expect([queue.size, queue.waiting, queue.bytes]).toEqual([1, 1, second.publication.bytes])
+  })
+
+  test("what was large is given back when the queue is empty", () => {
+    const queue = new OutboundQueue()
+    const entries = Array.from({ length: 10_000 }, () => queue.push(publicationAt(1), options, 1))
+    for (const entry of entries) queue.remove(entry)
+    expect([queue.size, queue.bytes, queue.waiting, queue.inflight]).toEqual([0, 0, 0, 0])
+    expect(JSON.stringify(queue).length).toBeLessThan(1000)
+  })
+})
