@@ -60,6 +60,7 @@ export interface PendingSuback {
 export interface Replay {
   readonly topicFilter: string
   readonly options: DeliveryOptions
+  readonly noLocal: boolean
   readonly from: string | undefined
 }
 

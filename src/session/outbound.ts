@@ -13,7 +13,7 @@ import type { Publication } from "../router/Publication.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, RetainedPage } from "../router/Subscriber.ts"
 import { type OutboundEntry, OutboundQueue, Phase } from "./OutboundQueue.ts"
-import type { SessionOutputs, SessionState } from "./SessionState.ts"
+import type { Replay, SessionOutputs, SessionState } from "./SessionState.ts"
 
 /** Retained messages asked for at a time; the next page waits until the client has taken these. */
 const REPLAY_PAGE = 32
@@ -295,14 +295,19 @@ const mayMove = (entry: OutboundEntry): entry is SharedEntry =>
   entry.options.group !== undefined && (entry.qos === 1 || !entry.wasSent)
 
 /** A retained message of a new subscription, in pages that the client's own pace calls for. */
-export const startReplay = (
-  state: SessionState,
-  topicFilter: string,
-  options: DeliveryOptions,
-  out: SessionOutputs
-): void => {
+export const startReplay = (state: SessionState, replay: Replay, out: SessionOutputs): void => {
   const replays = (state.replays ??= [])
-  replays.push({ topicFilter, options, from: undefined })
+  replays.push(replay)
+  continueReplay(state, out)
+}
+
+/** The filter is no longer subscribed: what is left of its retained messages does not come. [MQTT-3.10.4-2] */
+export const stopReplay = (state: SessionState, topicFilter: string, out: SessionOutputs): void => {
+  const { replays } = state
+  if (replays === undefined) return
+  // The page that was asked for, if it was for this one, is nobody's now.
+  if (replays[0]?.topicFilter === topicFilter) state.replayAsked = false
+  state.replays = replays.filter((replay) => replay.topicFilter !== topicFilter)
   continueReplay(state, out)
 }
 
@@ -332,9 +337,13 @@ export const onRetainedPage = (
   // A page that an earlier connection asked for is nobody's.
   if (replay === undefined || replay.options !== page.request.options || replay.from !== page.request.from)
     return
-  state.replayAsked = false
-  for (const publication of page.publications)
+  for (const publication of page.publications) {
+    // [MQTT-3.8.3-3]
+    if (replay.noLocal && publication.publisher?.clientId === state.clientId) continue
     deliver(state, { publication, options: replay.options }, nowMs, out)
+  }
+  // Not before: a delivery pumps, and would ask for the same page again.
+  state.replayAsked = false
   if (page.cursor === undefined) state.replays?.shift()
   else state.replays?.splice(0, 1, { ...replay, from: page.cursor })
   continueReplay(state, out)

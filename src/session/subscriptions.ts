@@ -15,7 +15,7 @@ import {
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { DeliveryOptions, Subscription } from "../router/Subscriber.ts"
 import { type PlainFilter, parseTopicFilter, type SharedFilter } from "../topic/TopicFilter.ts"
-import { startReplay } from "./outbound.ts"
+import { startReplay, stopReplay } from "./outbound.ts"
 import type { HeldSubscription, PendingSuback, Replay, SessionOutputs, SessionState } from "./SessionState.ts"
 
 type Judged =
@@ -113,6 +113,7 @@ const grant = (
       replays.push({
         topicFilter: each.filter.filter,
         options: replayOptions(subscription),
+        noLocal: subscription.noLocal,
         from: undefined
       })
     }
@@ -183,7 +184,10 @@ export const onSubscribed = (
     properties: noProperties
   })
   if (!hasRetained) return
-  for (const replay of pending.replays) startReplay(state, replay.topicFilter, replay.options, out)
+  for (const replay of pending.replays) {
+    // An UNSUBSCRIBE may have come while the router was at it.
+    if (state.subscriptions?.has(replay.topicFilter) === true) startReplay(state, replay, out)
+  }
 }
 
 /** [MQTT-3.10.4-1] [MQTT-3.10.4-5] [MQTT-3.11.3-1] */
@@ -197,6 +201,7 @@ export const onUnsubscribe = (state: SessionState, packet: Unsubscribe, out: Ses
     }
     state.subscriptions?.delete(topicFilter)
     removed.push(held.filter)
+    if (held.filter._tag === "Plain") stopReplay(state, topicFilter, out)
     return ReasonCode.Success
   })
   if (removed.length > 0) out.unsubscribe(removed)
