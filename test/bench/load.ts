@@ -1,0 +1,244 @@
+/**
+ * The load generator: one scenario against one broker, in a process of its own so that it can have a processor of its own.
+ *
+ *     bun test/bench/load.ts '{"scenario": {...}, "port": 1883, "pid": 42, "seconds": 4, "warmSeconds": 1}'
+ *
+ * Prints one line of JSON, a `LoadResult`. Ends with an error when a connection is refused or closed.
+ */
+
+import { LatencyHistogram } from "./LatencyHistogram.ts"
+import { LoadClient, Rota } from "./LoadClient.ts"
+import { type Usage, usageOf } from "./ProcessMeter.ts"
+import type { ConnectionScenario, MessageScenario, Scenario } from "./scenarios.ts"
+import { Publisher, Subscriber, Tally } from "./traffic.ts"
+
+export interface LoadRequest {
+  readonly scenario: Scenario
+  readonly port: number
+  /** The broker's process, to be metered. */
+  readonly pid: number
+  readonly seconds: number
+  readonly warmSeconds: number
+}
+
+export interface LoadResult {
+  /** Messages delivered, or connections made, a second. */
+  readonly perSecond: number
+  /** Microseconds of the broker's processor for each of them. */
+  readonly cpuUs: number
+  /** Share of the time in which the broker was running. */
+  readonly utilization: number
+  /** Share of the time in which the broker could have run and others had its processor. */
+  readonly waited: number
+  /** Share of the time in which the generator was running: near 1, the generator is what was measured. */
+  readonly generator: number
+  readonly p50Us: number
+  readonly p99Us: number
+  readonly lost: number
+  readonly duplicated: number
+  readonly reordered: number
+  /** A second without any delivery in a closed loop: something was lost and the window was opened again. */
+  readonly stalls: number
+  readonly residentBytes: number
+  /** Resident memory for each idle connection. */
+  readonly bytesPerConnection: number
+}
+
+const nothingMeasured: LoadResult = {
+  perSecond: 0,
+  cpuUs: 0,
+  utilization: 0,
+  waited: 0,
+  generator: 0,
+  p50Us: 0,
+  p99Us: 0,
+  lost: 0,
+  duplicated: 0,
+  reordered: 0,
+  stalls: 0,
+  residentBytes: 0,
+  bytesPerConnection: 0
+}
+
+/** Handshakes under way at a time. */
+const handshakesMax = 100
+
+const sleep = (ms: number): Promise<void> => Bun.sleep(ms)
+
+/** Runs `task` for each element, `handshakesMax` at a time. */
+const forEach = async <A>(elements: ReadonlyArray<A>, task: (element: A) => Promise<void>): Promise<void> => {
+  const queue = elements[Symbol.iterator]()
+  const work = async (): Promise<void> => {
+    for (const element of queue) await task(element)
+  }
+  await Promise.all(Array.from({ length: handshakesMax }, work))
+}
+
+interface Mark {
+  readonly atNs: number
+  readonly broker: Usage
+  readonly generatorUs: number
+}
+
+const mark = (pid: number): Mark => ({
+  atNs: Bun.nanoseconds(),
+  broker: usageOf(pid),
+  generatorUs: usageOf(process.pid).cpuUs
+})
+
+/** What happened between two marks in which `count` messages or connections were served. */
+const between = (from: Mark, to: Mark, count: number): Partial<LoadResult> => {
+  const us = (to.atNs - from.atNs) / 1000
+  const cpuUs = to.broker.cpuUs - from.broker.cpuUs
+  return {
+    perSecond: (count * 1e6) / us,
+    cpuUs: count === 0 ? 0 : cpuUs / count,
+    utilization: cpuUs / us,
+    waited: (to.broker.waitedUs - from.broker.waitedUs) / us,
+    generator: (to.generatorUs - from.generatorUs) / us,
+    residentBytes: to.broker.residentBytes
+  }
+}
+
+const measureMessages = async (scenario: MessageScenario, request: LoadRequest): Promise<LoadResult> => {
+  const rota = new Rota()
+  const latency = new LatencyHistogram()
+  const tally = new Tally(scenario, latency)
+  const publishers = Array.from({ length: scenario.publishers }, (_, i) => new Publisher(rota, tally, i))
+  const subscribers = Array.from(
+    { length: scenario.subscribers },
+    (_, i) => new Subscriber(rota, tally, publishers, i)
+  )
+  const clients: ReadonlyArray<LoadClient> = [...subscribers, ...publishers]
+  await forEach(clients, (client) => client.connect(request.port))
+
+  tally.isPublishing = true
+  const pace = startPublishing(scenario, publishers, rota)
+  await sleep(request.warmSeconds * 1000)
+  const from = mark(request.pid)
+  tally.isMeasuring = true
+  await sleep(request.seconds * 1000)
+  tally.isMeasuring = false
+  const to = mark(request.pid)
+  tally.isPublishing = false
+  const stalls = pace.stop()
+
+  await untilDelivered(publishers)
+  const undelivered = publishers.reduce((sum, publisher) => sum + publisher.undelivered, 0)
+  const missing = subscribers.reduce((sum, subscriber) => sum + subscriber.lost, tally.skipped)
+  await forEach(clients, (client) => client.leave())
+  return {
+    ...nothingMeasured,
+    ...between(from, to, tally.received),
+    p50Us: latency.quantile(0.5),
+    p99Us: latency.quantile(0.99),
+    // Members of a shared subscription see parts of a sequence: there only the sum tells.
+    lost: scenario.mode === "shared" ? Math.max(0, undelivered) : missing,
+    duplicated: scenario.mode === "shared" ? Math.max(0, -undelivered) : tally.duplicated,
+    reordered: tally.reordered,
+    stalls
+  }
+}
+
+/** Sets the publishers going and keeps them going: an open loop by the clock, a closed one that lost messages again. */
+const startPublishing = (
+  scenario: MessageScenario,
+  publishers: ReadonlyArray<Publisher>,
+  rota: Rota
+): { readonly stop: () => number } => {
+  const { rate } = scenario
+  // An open loop's publishers keep the same pace but not the same step.
+  for (const [index, publisher] of publishers.entries()) publisher.grant(index / publishers.length, 1)
+  if (rate === 0) for (const publisher of publishers) rota.add(publisher)
+  let lastNs = Bun.nanoseconds()
+  let stalls = 0
+  const progress = publishers.map((publisher) => publisher.sequence)
+  const pacing = setInterval(
+    () => {
+      const nowNs = Bun.nanoseconds()
+      const seconds = (nowNs - lastNs) / 1e9
+      lastNs = nowNs
+      for (const [index, publisher] of publishers.entries()) {
+        if (rate > 0) publisher.grant(rate * seconds, Math.max(2, rate * 0.05))
+        else if (publisher.sequence === progress[index]) {
+          stalls++
+          publisher.undelivered = 0
+          rota.add(publisher)
+        }
+        progress[index] = publisher.sequence
+      }
+    },
+    rate > 0 ? 1 : 1000
+  )
+  return {
+    stop: () => {
+      clearInterval(pacing)
+      return stalls
+    }
+  }
+}
+
+/** Waits for what is on its way, and no longer than two seconds without news. */
+const untilDelivered = async (publishers: ReadonlyArray<Publisher>): Promise<void> => {
+  const outstanding = () => publishers.reduce((sum, publisher) => sum + publisher.undelivered, 0)
+  let last = outstanding()
+  for (let quiet = 0; quiet < 20 && last > 0; quiet++) {
+    await sleep(100)
+    const now = outstanding()
+    if (now !== last) quiet = 0
+    last = now
+  }
+}
+
+const newcomers = (name: string, scenario: ConnectionScenario, count: number): ReadonlyArray<LoadClient> => {
+  const rota = new Rota()
+  return Array.from(
+    { length: count },
+    (_, index) => new LoadClient(rota, { clientId: `bench-${name}-${index}`, version: scenario.version })
+  )
+}
+
+/** The broker has compiled its code and has its first memory before what is measured begins. */
+const warmClients = 1000
+
+const measureChurn = async (scenario: ConnectionScenario, request: LoadRequest): Promise<LoadResult> => {
+  const comeAndGo = async (client: LoadClient): Promise<void> => {
+    await client.connect(request.port)
+    await client.leave()
+  }
+  await forEach(newcomers("warm", scenario, warmClients), comeAndGo)
+  const from = mark(request.pid)
+  await forEach(newcomers("churn", scenario, scenario.clients), comeAndGo)
+  return { ...nothingMeasured, ...between(from, mark(request.pid), scenario.clients) }
+}
+
+const measureIdle = async (scenario: ConnectionScenario, request: LoadRequest): Promise<LoadResult> => {
+  await forEach(newcomers("warm", scenario, warmClients), (client) => client.connect(request.port))
+  await sleep(1000)
+  const from = mark(request.pid)
+  await forEach(newcomers("idle", scenario, scenario.clients), (client) => client.connect(request.port))
+  const to = mark(request.pid)
+  // Until whatever the connecting left behind has been collected, or never will be.
+  await sleep(request.seconds * 1000)
+  const { residentBytes } = usageOf(request.pid)
+  const bytesPerConnection = (residentBytes - from.broker.residentBytes) / scenario.clients
+  return { ...nothingMeasured, ...between(from, to, scenario.clients), residentBytes, bytesPerConnection }
+}
+
+const measure = (request: LoadRequest): Promise<LoadResult> => {
+  const { scenario } = request
+  switch (scenario.kind) {
+    case "messages":
+      return measureMessages(scenario, request)
+    case "churn":
+      return measureChurn(scenario, request)
+    case "idle":
+      return measureIdle(scenario, request)
+  }
+}
+
+if (import.meta.main) {
+  const request = JSON.parse(process.argv[2] ?? "{}") as LoadRequest
+  process.stdout.write(`${JSON.stringify(await measure(request))}\n`)
+  process.exit(0)
+}
