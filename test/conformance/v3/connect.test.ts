@@ -105,23 +105,23 @@ describe.each(olderVersions)("MQTT %s", (_, version) => {
   const fields: ReadonlyArray<
     readonly [id: string, rule: string, flags: number, payload: ReadonlyArray<string>]
   > = [
-    ["3.1.2-9", "Will Flag without will", 0x06, ["id"]],
-    ["3.1.2-9", "Will Flag without will message", 0x06, ["id", "will"]],
-    ["3.1.2-11", "a will without Will Flag", 0x02, ["id", "will", "gone"]],
-    ["3.1.2-11", "Will QoS and Will Retain without Will Flag", 0x32, ["id"]],
-    ["3.1.2-13", "Will QoS 1 without Will Flag", 0x0a, ["id"]],
-    ["3.1.2-13", "Will QoS 2 without Will Flag", 0x12, ["id"]],
-    ["3.1.2-14", "Will QoS 3", 0x1e, ["id", "will", "gone"]],
-    ["3.1.2-15", "Will Retain without Will Flag", 0x22, ["id"]],
-    ["3.1.2-18", "a user name without User Name Flag", 0x02, ["id", "user"]],
-    ["3.1.2-19", "User Name Flag without user name", 0x82, ["id"]],
-    ["3.1.2-20", "a password without Password Flag", 0x82, ["id", "user", "secret"]],
-    ["3.1.2-21", "Password Flag without password", 0xc2, ["id", "user"]],
-    ["3.1.2-22", "Password Flag without User Name Flag", 0x42, ["id", "secret"]],
-    ["3.1.3-3", "no client identifier", 0x02, []]
+    ["[v3 MQTT-3.1.2-9]", "Will Flag without will", 0x06, ["id"]],
+    ["[v3 MQTT-3.1.2-9]", "Will Flag without will message", 0x06, ["id", "will"]],
+    ["[v3 MQTT-3.1.2-11]", "a will without Will Flag", 0x02, ["id", "will", "gone"]],
+    ["[v3 MQTT-3.1.2-11]", "Will QoS and Will Retain without Will Flag", 0x32, ["id"]],
+    ["[v3 MQTT-3.1.2-13]", "Will QoS 1 without Will Flag", 0x0a, ["id"]],
+    ["[v3 MQTT-3.1.2-13]", "Will QoS 2 without Will Flag", 0x12, ["id"]],
+    ["[v3 MQTT-3.1.2-14]", "Will QoS 3", 0x1e, ["id", "will", "gone"]],
+    ["[v3 MQTT-3.1.2-15]", "Will Retain without Will Flag", 0x22, ["id"]],
+    ["[v3 MQTT-3.1.2-18]", "a user name without User Name Flag", 0x02, ["id", "user"]],
+    ["[v3 MQTT-3.1.2-19]", "User Name Flag without user name", 0x82, ["id"]],
+    ["[v3 MQTT-3.1.2-20]", "a password without Password Flag", 0x82, ["id", "user", "secret"]],
+    ["[v3 MQTT-3.1.2-21]", "Password Flag without password", 0xc2, ["id", "user"]],
+    ["[v3 MQTT-3.1.2-22]", "Password Flag without User Name Flag", 0x42, ["id", "secret"]],
+    ["[v3 MQTT-3.1.3-3]", "no client identifier", 0x02, []]
   ]
 
-  test.each(fields)("[v3 MQTT-%s] %s closes the connection", (_id, _rule, flags, payload) =>
+  test.each(fields)("%s %s closes the connection", (_id, _rule, flags, payload) =>
     withBroker({}, (broker) => isClosed(broker, version, connectOf(flags, ...payload)))
   )
 
@@ -159,10 +159,10 @@ describe.each(olderVersions)("MQTT %s", (_, version) => {
   })
 
   test.each([
-    ["3.1.3-4", "client identifier", raw.connect({ version, clientId: hex("c3 28") })],
-    ["3.1.3-10", "will topic", raw.connect({ version, will: { topic: hex("c3 28") } })],
-    ["3.1.3-11", "user name", raw.connect({ version, username: hex("c3 28") })]
-  ])("[v3 MQTT-%s] a %s that is not UTF-8 closes the connection", (_id, _field, bytes) =>
+    ["[v3 MQTT-3.1.3-4]", "client identifier", raw.connect({ version, clientId: hex("c3 28") })],
+    ["[v3 MQTT-3.1.3-10]", "will topic", raw.connect({ version, will: { topic: hex("c3 28") } })],
+    ["[v3 MQTT-3.1.3-11]", "user name", raw.connect({ version, username: hex("c3 28") })]
+  ])("%s a %s that is not UTF-8 closes the connection", (_id, _field, bytes) =>
     withBroker({}, (broker) => isClosed(broker, version, bytes))
   )
 
@@ -294,7 +294,7 @@ describe("MQTT 3.1 alone", () => {
     ["24 bytes in 12 characters", "ü".repeat(12)]
   ]
 
-  test.each(badIds)("[v3.1 3.1] [v3 MQTT-3.1.3-9] an identifier of %s is refused with 2", (_, clientId) =>
+  test.each(badIds)("[v3 MQTT-3.1.3-9] [v3.1 3.1] an identifier of %s is refused with 2", (_, clientId) =>
     withBroker({}, async (broker) => {
       const client = broker.open(3)
       await client.send(raw.connect({ version: 3, clientId }))

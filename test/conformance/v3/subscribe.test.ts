@@ -48,16 +48,28 @@ describe.each(olderVersions)("MQTT %s", (_, version) => {
   )
 
   test.each([
-    ["3.8.3-1", "a filter that is not UTF-8", raw.subscribe({ filters: [[hex("c3 28"), 0]] })],
-    ["3.8.3-3", "SUBSCRIBE without filters", raw.subscribe({ filters: [] })],
-    ["3.8.3-3", "a filter without QoS", raw.packet(0x82, uint16(1), field("a"))],
-    ["3.8.3-4", "QoS 3", raw.subscribe({ filters: [["a", 3]] })],
-    ["3.8.3-4", "reserved bits", raw.subscribe({ filters: [["a", 0x04]] })],
-    ["3.8.3-4", "reserved bits behind a good filter", raw.subscribe({ filters: ["a", ["b", 0x80]] })],
-    ["3.10.3-1", "a filter to unsubscribe that is not UTF-8", raw.unsubscribe({ filters: [hex("c3 28")] })],
-    ["3.10.3-1", "a filter that is cut off", raw.packet(0xa2, uint16(1), field("a"), hex("00 05 61"))],
-    ["3.10.3-2", "UNSUBSCRIBE without filters", raw.unsubscribe({ filters: [] })]
-  ])("[v3 MQTT-%s] %s closes the connection", (_id, _name, bytes) => closes(bytes))
+    ["[v3 MQTT-3.8.3-1]", "a filter that is not UTF-8", raw.subscribe({ filters: [[hex("c3 28"), 0]] })],
+    ["[v3 MQTT-3.8.3-3]", "SUBSCRIBE without filters", raw.subscribe({ filters: [] })],
+    ["[v3 MQTT-3.8.3-3]", "a filter without QoS", raw.packet(0x82, uint16(1), field("a"))],
+    ["[v3 MQTT-3.8.3-4]", "QoS 3", raw.subscribe({ filters: [["a", 3]] })],
+    ["[v3 MQTT-3.8.3-4]", "reserved bits", raw.subscribe({ filters: [["a", 0x04]] })],
+    [
+      "[v3 MQTT-3.8.3-4]",
+      "reserved bits behind a good filter",
+      raw.subscribe({ filters: ["a", ["b", 0x80]] })
+    ],
+    [
+      "[v3 MQTT-3.10.3-1]",
+      "a filter to unsubscribe that is not UTF-8",
+      raw.unsubscribe({ filters: [hex("c3 28")] })
+    ],
+    [
+      "[v3 MQTT-3.10.3-1]",
+      "a filter that is cut off",
+      raw.packet(0xa2, uint16(1), field("a"), hex("00 05 61"))
+    ],
+    ["[v3 MQTT-3.10.3-2]", "UNSUBSCRIBE without filters", raw.unsubscribe({ filters: [] })]
+  ])("%s %s closes the connection", (_id, _name, bytes) => closes(bytes))
 
   test("[v3 MQTT-3.8.3-2] where wildcards are not supported they are refused, filter by filter", () =>
     withBroker({ settings: { wildcardSubscriptionAvailable: false } }, async (broker) => {

@@ -92,9 +92,9 @@ describe.each(olderVersions)("MQTT %s", (_, version) => {
     }))
 
   test.each([
-    ["3.1.2-16", "not retained", false],
-    ["3.1.2-17", "retained", true]
-  ])("[v3 MQTT-%s] a will is %s as CONNECT asked", (_id, _how, retain) =>
+    ["[v3 MQTT-3.1.2-16]", "not retained", false],
+    ["[v3 MQTT-3.1.2-17]", "retained", true]
+  ])("%s a will is %s as CONNECT asked", (_id, _how, retain) =>
     withBroker({}, async (broker) => {
       const watcher = await watching(broker, version)
       const client = await doomed(broker, { version, will: { retain } })
