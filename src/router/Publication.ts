@@ -15,6 +15,8 @@ export interface PublicationOrigin {
   readonly publisher: Publisher | undefined
   /** 0 when nobody waits for an acknowledgement. */
   readonly packetId: number
+  /** Which connection of the publisher it came on. */
+  readonly epoch: number
   readonly receivedAtMs: number
 }
 
@@ -30,6 +32,7 @@ export class Publication implements PublishContent {
   readonly retain: boolean
   readonly publisher: Publisher | undefined
   readonly packetId: number
+  readonly epoch: number
   /** Milliseconds since the epoch; 0 when it never expires. */
   readonly expiresAtMs: number
   /** How many targets it has; with more than one the encoded frame is worth keeping. Set by the router. */
@@ -47,6 +50,7 @@ export class Publication implements PublishContent {
     this.retain = header.retain
     this.publisher = origin.publisher
     this.packetId = origin.packetId
+    this.epoch = origin.epoch
     this.expiresAtMs =
       header.messageExpiryInterval < 0 ? 0 : origin.receivedAtMs + header.messageExpiryInterval * 1000
   }

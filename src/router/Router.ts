@@ -214,7 +214,7 @@ export class Router implements Behaviour<RouterMessage> {
     }
     if (!matched) counters.messagesUnmatched++
     if (publication.packetId !== 0 && publisher !== undefined) {
-      publisher.published(publication.packetId, outcome(accepted, matched))
+      publisher.published(publication, outcome(accepted, matched))
     }
     return 1 + targets.length
   }

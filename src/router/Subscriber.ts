@@ -31,7 +31,7 @@ export interface Delivery {
 export interface Publisher {
   readonly clientId: string
   /** The router is done with a QoS 1 or 2 publication: Success, No matching subscribers, or why it was not accepted. */
-  readonly published: (packetId: number, reasonCode: ReasonCode) => void
+  readonly published: (publication: Publication, reasonCode: ReasonCode) => void
   /** The router refused a publication because its mailbox was full, and now takes more. */
   readonly routerHasRoom: () => void
 }

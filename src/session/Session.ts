@@ -17,7 +17,7 @@ import type { ClientPacket } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { attach } from "./attach.ts"
 import { connectionLost, endSession, nextDueMs, onDeadline, onDisconnect } from "./expiry.ts"
-import { onPublish, onPublishDecided, onPublished, onPubrel } from "./inbound.ts"
+import { forgetUnrouted, onPublish, onPublishDecided, onPublished, onPubrel } from "./inbound.ts"
 import { deliver, giveBack, onAck, onRetainedPage, pump } from "./outbound.ts"
 import { onAuth, onAuthenticated } from "./reauthentication.ts"
 import type { Attach, ClientLink, Lost, SessionMessage } from "./SessionMessage.ts"
@@ -293,6 +293,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
   /** The router lost the subscriptions, and with them the SUBACKs that it owed: those clients are being closed. */
   private resubscribe(): void {
     this.pending = undefined
+    forgetUnrouted(this.state)
     const held = this.state.subscriptions
     if (held === undefined || held.size === 0) return
     this.router.signal({

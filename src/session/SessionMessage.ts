@@ -42,7 +42,12 @@ export type SessionMessage =
   | { readonly _tag: "Readable"; readonly link: Link }
   | { readonly _tag: "Drained"; readonly link: Link }
   | Lost
-  | { readonly _tag: "Published"; readonly packetId: number; readonly reasonCode: ReasonCode }
+  | {
+      readonly _tag: "Published"
+      readonly packetId: number
+      readonly epoch: number
+      readonly reasonCode: ReasonCode
+    }
   | { readonly _tag: "Subscribed"; readonly token: number; readonly hasRetained: boolean }
   | { readonly _tag: "RouterHasRoom" }
   | { readonly _tag: "Reclaim"; readonly group: SharedGroup }

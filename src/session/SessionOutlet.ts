@@ -96,8 +96,8 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
     return this.actor.tell({ _tag: "Delivery", publication, options })
   }
 
-  published(packetId: number, reasonCode: ReasonCode): void {
-    this.actor.signal({ _tag: "Published", packetId, reasonCode })
+  published({ epoch, packetId }: Publication, reasonCode: ReasonCode): void {
+    this.actor.signal({ _tag: "Published", packetId, epoch, reasonCode })
   }
 
   routerHasRoom(): void {
@@ -179,7 +179,7 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
         topic: will.topic
       })
       const receivedAtMs = this.services.nowMs()
-      this.router.signal(Publication.fromWill(will, { publisher: this, packetId: 0, receivedAtMs }))
+      this.router.signal(Publication.fromWill(will, { publisher: this, packetId: 0, epoch: 0, receivedAtMs }))
     }
     const refuse = () =>
       this.refused({

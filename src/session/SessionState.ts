@@ -48,6 +48,16 @@ export type Parked =
   | { readonly _tag: "Room"; readonly publication: Publication }
   | { readonly _tag: "Acknowledgements" }
 
+/** A QoS 2 message between its PUBLISH and its PUBREL. */
+export interface ReceivedPublish {
+  /** The connection that it came on. */
+  readonly epoch: number
+  /** The router is done with it. Until then it can still be lost, and the client must send it again. */
+  isRouted: boolean
+  /** The connection that sent it last: the one whose Receive Maximum it counts against. */
+  countsFor: number
+}
+
 /** A SUBSCRIBE whose subscriptions the router is taking up. */
 export interface PendingSuback {
   readonly packetId: number
@@ -90,8 +100,12 @@ export class SessionState {
   replays: Array<Replay> | undefined = undefined
   replayAsked = false
 
-  /** Identifiers of QoS 2 messages received and not yet released. [MQTT-4.3.3-10] */
-  received: Set<number> | undefined = undefined
+  /** Counts the session's connections: what the router answers late must not be taken for the answer to a later PUBLISH. */
+  epoch = 0
+  /** QoS 2 messages received and not yet released, by identifier. [MQTT-4.3.3-10] */
+  received: Map<number, ReceivedPublish> | undefined = undefined
+  /** How many of them count against our Receive Maximum: those that the present connection sent. */
+  receivedUnderWay = 0
   ledger: AckLedger | undefined = undefined
   /** QoS 1 messages received on this connection whose PUBACK has not left. */
   owedPubacks = 0

@@ -50,6 +50,7 @@ export const attach = (
   if (!sessionPresent) endSession(state, out)
   const { settings } = state
   state.isStored = true
+  state.epoch++
   state.link = link
   state.identity = attachment.identity
   state.permissions = attachment.permissions

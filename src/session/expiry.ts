@@ -8,6 +8,7 @@
 import type { Disconnect } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { NEVER_EXPIRES } from "../tenant/TenantSettings.ts"
+import { forgetReceived } from "./inbound.ts"
 import { giveBack, sharedGroupsOf } from "./outbound.ts"
 import { offlineTerms, type SessionOutputs, type SessionState } from "./SessionState.ts"
 
@@ -46,6 +47,8 @@ export interface Loss {
 /** The session has no connection any more, for whatever reason. */
 export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, out: SessionOutputs): void => {
   const groups = sharedGroupsOf(state)
+  // It never reached the router: the client has no PUBREC and sends it again.
+  if (state.parked?._tag === "Room") forgetReceived(state, state.parked.publication.packetId)
   state.link = undefined
   state.terms = offlineTerms
   state.parked = undefined
@@ -54,6 +57,7 @@ export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, o
   state.replayAsked = false
   state.ledger = undefined
   state.owedPubacks = 0
+  state.receivedUnderWay = 0
   // [MQTT-3.3.2-7]
   state.inboundAliases = undefined
   state.outboundAliases = undefined

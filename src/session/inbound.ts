@@ -12,7 +12,7 @@ import { Publication } from "../router/Publication.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import { isSystemTopic, validateTopicName } from "../topic/TopicName.ts"
 import { AckLedger } from "./AckLedger.ts"
-import type { SessionOutputs, SessionState } from "./SessionState.ts"
+import type { ReceivedPublish, SessionOutputs, SessionState } from "./SessionState.ts"
 
 export const onPublish = (state: SessionState, packet: Publish, nowMs: number, out: SessionOutputs): void => {
   state.counters.messagesReceived++
@@ -32,11 +32,8 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
       reason: "retained messages are not supported"
     })
   }
-  if (packet.qos === 2 && state.received?.has(packet.packetId) === true) {
-    // [MQTT-4.3.3-10]: acknowledged again, not delivered again
-    ledgerOf(state).expectSettled(2, packet.packetId, ReasonCode.Success)
-    return releaseAcks(state, out)
-  }
+  const received = packet.qos === 2 ? state.received?.get(packet.packetId) : undefined
+  if (received !== undefined) return repeated(state, packet.packetId, received, out)
   // The decoder repeats the Topic object of the last PUBLISH, so a publisher that stays on its topic is judged once.
   if (topic !== state.judgedTopic) {
     const refusal = refusalOfTopic(topic.name, settings)
@@ -49,6 +46,39 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
   else {
     state.parked = { _tag: "Publish", packet, topic }
     out.decide([decision])
+  }
+}
+
+/** [MQTT-4.3.3-10]: acknowledged again, as soon as it is safe, and not delivered again. */
+const repeated = (
+  state: SessionState,
+  packetId: number,
+  received: ReceivedPublish,
+  out: SessionOutputs
+): void => {
+  if (received.countsFor !== state.epoch) {
+    received.countsFor = state.epoch
+    state.receivedUnderWay++
+  }
+  if (received.isRouted) ledgerOf(state).expectSettled(2, packetId, ReasonCode.Success)
+  else ledgerOf(state).expect(2, packetId)
+  releaseAcks(state, out)
+}
+
+/** The identifier is free: it was released, or its message was refused or lost. False when nothing had it. */
+export const forgetReceived = (state: SessionState, packetId: number): boolean => {
+  const received = state.received?.get(packetId)
+  if (received === undefined) return false
+  state.received?.delete(packetId)
+  if (received.countsFor === state.epoch && state.receivedUnderWay > 0) state.receivedUnderWay--
+  return true
+}
+
+/** The router has lost its mail: what it had not confirmed is the client's to send again. */
+export const forgetUnrouted = (state: SessionState): void => {
+  if (state.received === undefined) return
+  for (const [packetId, received] of state.received) {
+    if (!received.isRouted) forgetReceived(state, packetId)
   }
 }
 
@@ -66,8 +96,9 @@ export const onPublishDecided = (
 
 /** Whether the client may have one more QoS 1 or 2 message under way. False when the packet has been dealt with. */
 const admit = (state: SessionState, packet: Publish, out: SessionOutputs): boolean => {
-  if (packet.qos === 2 && state.received?.has(packet.packetId) === true) return true
-  const underWay = state.owedPubacks + (state.received?.size ?? 0)
+  if (packet.qos === 2 && state.received?.get(packet.packetId)?.countsFor === state.epoch) return true
+  // Receive Maximum begins anew with each connection. (5.0, section 4.9)
+  const underWay = state.owedPubacks + state.receivedUnderWay
   if (underWay < state.settings.receiveMaximum || !state.terms.isVersion5) return true
   // [MQTT-3.3.4-7]
   out.close({
@@ -156,15 +187,22 @@ const route = (
   out: SessionOutputs
 ): void => {
   const { packetId, qos } = packet
+  const { epoch } = state
   if (qos === 2) {
-    state.received ??= new Set()
-    state.received.add(packetId)
+    state.received ??= new Map()
+    state.received.set(packetId, { epoch, isRouted: false, countsFor: epoch })
+    state.receivedUnderWay++
     ledgerOf(state).expect(2, packetId)
   } else if (qos === 1) {
     state.owedPubacks++
     ledgerOf(state).expect(1, packetId)
   }
-  const publication = Publication.fromPacket(packet, topic, { publisher: out, packetId, receivedAtMs: nowMs })
+  const publication = Publication.fromPacket(packet, topic, {
+    publisher: out,
+    packetId,
+    epoch,
+    receivedAtMs: nowMs
+  })
   if (!out.route(publication)) state.parked = { _tag: "Room", publication }
   else if (state.owedPubacks >= state.settings.receiveMaximum && !state.terms.isVersion5) {
     // A version 3 client cannot be told a maximum: it is read no further until some of its messages are acknowledged.
@@ -175,10 +213,15 @@ const route = (
 /** The router is done with a QoS 1 or 2 message of ours. */
 export const onPublished = (
   state: SessionState,
-  outcome: { readonly packetId: number; readonly reasonCode: ReasonCode },
+  outcome: { readonly packetId: number; readonly epoch: number; readonly reasonCode: ReasonCode },
   out: SessionOutputs
 ): void => {
-  state.ledger?.settle(outcome.packetId, outcome.reasonCode)
+  const { epoch, packetId, reasonCode } = outcome
+  const received = state.received?.get(packetId)
+  if (received?.epoch === epoch) received.isRouted = true
+  // A message of an earlier connection: only the PUBLISH that repeats it waits for this.
+  else if (epoch !== state.epoch) return
+  state.ledger?.settle(packetId, reasonCode)
   releaseAcks(state, out)
 }
 
@@ -189,7 +232,7 @@ const releaseAcks = (state: SessionState, out: SessionOutputs): void => {
       out.sendAck("Puback", packetId, reasonCode, reasonOf(reasonCode))
       return
     }
-    if (isFailure(reasonCode)) state.received?.delete(packetId)
+    if (isFailure(reasonCode)) forgetReceived(state, packetId)
     out.sendAck("Pubrec", packetId, reasonCode, reasonOf(reasonCode))
   })
   if (state.parked?._tag === "Acknowledgements" && state.owedPubacks < state.settings.receiveMaximum) {
@@ -212,7 +255,7 @@ const reasonOf = (reasonCode: number): string => {
 
 /** [MQTT-4.3.3-11] */
 export const onPubrel = (state: SessionState, packet: Ack<"Pubrel">, out: SessionOutputs): void => {
-  const known = state.received?.delete(packet.packetId) === true
+  const known = forgetReceived(state, packet.packetId)
   out.sendAck(
     "Pubcomp",
     packet.packetId,

@@ -202,8 +202,9 @@ export class Machine implements SessionOutputs {
   }
 
   /** The router's word on a publication of ours. */
-  outcome(packetId: number, reasonCode: ReasonCode = ReasonCode.Success): void {
-    onPublished(this.state, { packetId, reasonCode }, this)
+  outcome(publication: Publication, reasonCode: ReasonCode = ReasonCode.Success): void {
+    const { epoch, packetId } = publication
+    onPublished(this.state, { packetId, epoch, reasonCode }, this)
   }
 
   give(
@@ -382,7 +383,12 @@ export const publicationOf = (
 ): Publication => {
   const { payload = "payload", ...packet } = message
   const whole = publishPacket({ ...content(payload), ...packet })
-  return Publication.fromPacket(whole, whole.topic, { publisher: undefined, packetId: 0, receivedAtMs })
+  return Publication.fromPacket(whole, whole.topic, {
+    publisher: undefined,
+    packetId: 0,
+    epoch: 0,
+    receivedAtMs
+  })
 }
 
 export const deliveryOptions = (options: Partial<DeliveryOptions> = {}): DeliveryOptions => ({
