@@ -89,6 +89,9 @@ const levelOf = (bytes: Buffer, body: number, end: number): number => {
   return name === "MQTT" || name === "MQIsdp" ? Math.max(1, bytes[level]!) : 0
 }
 
+/** Chunks that were read and still stand in the queue. */
+const QUEUE_READ_MAX = 32
+
 export class Decoder {
   /** 0 until CONNECT was read. */
   version: ProtocolVersion | 0 = 0
@@ -132,7 +135,8 @@ export class Decoder {
   /** Takes a chunk. The decoder owns it from now on; packets may refer to it. */
   push(chunk: Uint8Array): void {
     if (chunk.length === 0 || this.failure !== undefined) return
-    if (this.at === this.chunk.length) {
+    // With the chunk used up there may still be a queue, and what comes now stands behind it.
+    if (this.at === this.chunk.length && this.queuedBytes === 0) {
       this.chunk = asBuffer(chunk)
       this.at = 0
       return
@@ -175,11 +179,17 @@ export class Decoder {
   private advance(): boolean {
     this.chunk = emptyBuffer
     this.at = 0
-    const chunk = this.queue?.[this.queueHead++]
-    if (chunk === undefined) {
+    const { queue } = this
+    const chunk = queue?.[this.queueHead++]
+    if (queue === undefined || chunk === undefined) {
       this.queue = undefined
       this.queueHead = 0
       return false
+    }
+    // A client that always sends before we are through never empties the queue: what was read is let go now and then.
+    if (this.queueHead === QUEUE_READ_MAX) {
+      queue.splice(0, QUEUE_READ_MAX)
+      this.queueHead = 0
     }
     this.chunk = chunk
     this.queuedBytes -= chunk.length

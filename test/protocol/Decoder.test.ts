@@ -1,6 +1,7 @@
 /** What the decoder reads, in every way that chunks can fall, and what it holds and costs while it does. */
 
 import { describe, expect, test } from "bun:test"
+import * as FastCheck from "effect/FastCheck"
 import { ControlReader } from "../../src/protocol/ControlReader.ts"
 import { type Decoder, makeDecoders } from "../../src/protocol/Decoder.ts"
 import type { ProtocolVersion, Publish } from "../../src/protocol/Packet.ts"
@@ -59,6 +60,35 @@ describe("streams", () => {
       }
     })
   }
+
+  test("chunks pushed while packets are taken stay in their order", () => {
+    const expected = expectedOf(4)
+    const schedule = FastCheck.array(FastCheck.tuple(FastCheck.nat(40), FastCheck.nat(5)), { maxLength: 200 })
+    FastCheck.assert(
+      FastCheck.property(schedule, (steps) => {
+        const bytes = Buffer.concat([packets(4), packets(4).subarray(connectBytes(4).length)])
+        const decoder = decoderOf(0)
+        const read: Array<unknown> = []
+        let at = 0
+        const take = (count: number) => {
+          for (let left = count; left > 0; left--) {
+            const packet = decoder.next()
+            if (packet === undefined) return
+            read.push(plain(packet))
+          }
+        }
+        for (const [pushed, taken] of steps) {
+          decoder.push(new Uint8Array(bytes.subarray(at, at + pushed)))
+          at = Math.min(at + pushed, bytes.length)
+          take(taken)
+        }
+        decoder.push(new Uint8Array(bytes.subarray(at)))
+        take(Number.POSITIVE_INFINITY)
+        expect(read.slice(1)).toEqual([...expected, ...expected])
+      }),
+      { seed: 1, numRuns: 200 }
+    )
+  })
 
   test("packets before a malformed one are read, then the failure stays", () => {
     const decoder = decoderOf(4)
