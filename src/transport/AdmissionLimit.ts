@@ -132,6 +132,6 @@ export class AdmissionLimit {
   }
 }
 
-/** A clock that steps back adds nothing and takes nothing. */
+/** A clock that steps back adds nothing and takes nothing; a rate of zero never adds, however long ago it was. */
 const refilled = (tokens: number, elapsedMs: number, perSecond: number, burst: number): number =>
-  elapsedMs > 0 ? Math.min(burst, tokens + (elapsedMs / 1000) * perSecond) : tokens
+  elapsedMs > 0 && perSecond > 0 ? Math.min(burst, tokens + (elapsedMs / 1000) * perSecond) : tokens

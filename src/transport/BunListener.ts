@@ -10,7 +10,7 @@
  * Closing the scope stops accepting and destroys unfinished handshakes; wires that were accepted live on.
  */
 
-import { chmodSync, unlinkSync } from "node:fs"
+import { chmodSync, lstatSync, unlinkSync } from "node:fs"
 import type { SocketHandler, TLSOptions } from "bun"
 import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -289,26 +289,22 @@ export const addressOf = (bind: Bind, port?: number): string => {
  * socket that answers, stays, and binding reports it.
  */
 export const removeStaleSocket = (path: string): Effect.Effect<void> =>
-  Effect.async<void>((resume) => {
-    const done = () => resume(Effect.void)
-    Bun.connect({
-      unix: path,
-      socket: {
-        open: (socket) => {
-          socket.terminate()
-          done()
-        },
-        data: () => undefined,
-        connectError: (_socket, error) => {
-          if ((error as { readonly code?: unknown }).code === "ECONNREFUSED") {
-            try {
-              unlinkSync(path)
-            } catch {
-              // Another process was faster, or the directory is read-only: binding tells.
-            }
-          }
-          done()
-        }
-      }
-    }).catch(done)
+  Effect.gen(function* () {
+    // Connecting to a plain file is refused as well: only a socket may be taken for stale.
+    const isSocket = yield* Effect.try(() => lstatSync(path).isSocket()).pipe(
+      Effect.orElseSucceed(() => false)
+    )
+    if (!isSocket) return
+    const isRefused = yield* Effect.tryPromise({
+      try: () => Bun.connect({ unix: path, socket: { data: () => undefined } }),
+      catch: (error) => (error as { readonly code?: unknown }).code === "ECONNREFUSED"
+    }).pipe(
+      Effect.map((socket) => {
+        socket.terminate()
+        return false
+      }),
+      Effect.merge
+    )
+    // A directory that may not be written: binding reports it.
+    if (isRefused) yield* Effect.try(() => unlinkSync(path)).pipe(Effect.ignore)
   })

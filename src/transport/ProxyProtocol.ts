@@ -54,9 +54,7 @@ export class ProxyHeaderReader {
 
   push(chunk: Uint8Array): ProxyOutcome {
     for (let at = 0; at < chunk.length; ) {
-      const wanted = this.wantedBytes()
-      if (typeof wanted === "string") return malformed(wanted)
-      const take = Math.min(wanted - this.length, chunk.length - at)
+      const take = Math.min(this.wantedBytes() - this.length, chunk.length - at)
       this.append(chunk.subarray(at, at + take))
       at += take
       const outcome = this.look(chunk.subarray(at))
@@ -65,13 +63,16 @@ export class ProxyHeaderReader {
     return MORE
   }
 
-  /** How many bytes to have before looking again; a reason when this cannot become a header. */
-  private wantedBytes(): number | string {
+  /** How many bytes to have before looking again. */
+  private wantedBytes(): number {
     if (this.length === 0) return 1
     if (this.bytes[0] === V1_PREFIX[0]) return this.length + 1
-    if (this.length < V2_FIXED_BYTES) return V2_FIXED_BYTES
-    const total = V2_FIXED_BYTES + ((this.bytes[14]! << 8) | this.bytes[15]!)
-    return total > V2_BYTES_MAX ? "version 2 header too long" : total
+    return this.length < V2_FIXED_BYTES ? V2_FIXED_BYTES : this.v2Bytes()
+  }
+
+  /** The whole length of a version 2 header whose fixed part is here. */
+  private v2Bytes(): number {
+    return V2_FIXED_BYTES + ((this.bytes[14]! << 8) | this.bytes[15]!)
   }
 
   private append(piece: Uint8Array): void {
@@ -95,7 +96,8 @@ export class ProxyHeaderReader {
     }
     if (length < V2_FIXED_BYTES) return MORE
     if (bytes[12]! >> 4 !== 2) return malformed("unknown version")
-    if (length < V2_FIXED_BYTES + ((bytes[14]! << 8) | bytes[15]!)) return MORE
+    if (this.v2Bytes() > V2_BYTES_MAX) return malformed("version 2 header too long")
+    if (length < this.v2Bytes()) return MORE
     return readV2(bytes.subarray(0, length), rest)
   }
 }

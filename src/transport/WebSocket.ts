@@ -207,6 +207,7 @@ class WebSocketWire implements Wire, WireHandler {
   }
 
   destroy(): void {
+    this.leaveHandshake()
     if (this.state !== "closed") this.state = "ending"
     this.inner.destroy()
     this.tellClosed(this.closeReason)
@@ -236,7 +237,7 @@ class WebSocketWire implements Wire, WireHandler {
   }
 
   onClose(reason: string): void {
-    if (this.state === "upgrading") this.leaveHandshake()
+    this.leaveHandshake()
     this.shared.handshakes.delete(this)
     const wasOpen = this.state === "open"
     this.state = "closed"
@@ -315,7 +316,6 @@ class WebSocketWire implements Wire, WireHandler {
     const isMethod = (byte: number) => byte >= 0x41 && byte <= 0x5a
     if (this.headLength === 0 && chunk.length > 0 && !isMethod(chunk[0]!)) {
       // TLS or bare MQTT on a WebSocket port: no HTTP answer would be understood.
-      this.leaveHandshake()
       this.destroy()
       return
     }
@@ -388,6 +388,6 @@ class WebSocketWire implements Wire, WireHandler {
   }
 
   private leaveHandshake(): void {
-    this.shared.counts.upgrading -= 1
+    if (this.state === "upgrading") this.shared.counts.upgrading -= 1
   }
 }
