@@ -1,7 +1,7 @@
 /** The words that the conformance tests of version 5 share: joining, being refused, being disconnected, reading a message. */
 
 import { expect } from "bun:test"
-import { properties, type RawConnect, raw } from "../../support/raw.ts"
+import { properties, type RawConnect, raw, toHex } from "../../support/raw.ts"
 import type { ServerPacket, TestBroker, TestClient } from "../../support/testBroker.ts"
 
 type Version5 = Omit<RawConnect, "version" | "clientId">
@@ -67,6 +67,22 @@ export const takeMessage = async (client: TestClient, payload: string): Promise<
     await client.send(raw.pubcomp({ packetId }))
   }
   return message
+}
+
+/** The next chunk that arrives, in hexadecimal: for what mqtt-packet does not tell, such as the order of User Properties. */
+export const nextBytes = async (client: TestClient): Promise<string> =>
+  toHex((await client.wire.receive()) ?? new Uint8Array())
+
+/** All that arrives up to the answer to a PINGREQ, in hexadecimal. */
+export const bytesUntilPong = async (client: TestClient): Promise<string> => {
+  await client.send(raw.pingreq())
+  let bytes = ""
+  while (!bytes.endsWith("d000")) {
+    const chunk = await nextBytes(client)
+    if (chunk === "") break
+    bytes += chunk
+  }
+  return bytes
 }
 
 /** Subscribes with a Subscription Identifier or other properties and gives the Reason Codes of SUBACK. */
