@@ -11,6 +11,7 @@ import { Authorizer } from "../src/auth/Authorizer.ts"
 import { Broker } from "../src/Broker.ts"
 import { EventSink } from "../src/events/EventSink.ts"
 import { ReasonCode } from "../src/protocol/ReasonCode.ts"
+import { layerMemory } from "../src/storage/memory.ts"
 import { ClientBalancer } from "../src/tenant/ClientBalancer.ts"
 import { TenantDirectory } from "../src/tenant/TenantDirectory.ts"
 import { defaultTenantSettings } from "../src/tenant/TenantSettings.ts"
@@ -46,6 +47,7 @@ const broker = Broker.layer().pipe(
     Authorizer.layerAllowAll,
     ClientBalancer.layerStay,
     EventSink.layerLog,
+    layerMemory(),
     TenantDirectory.layerTable((tenant) =>
       tenant === "acme" || tenant === "globex" ? defaultTenantSettings : undefined
     ),

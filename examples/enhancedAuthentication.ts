@@ -12,6 +12,7 @@ import { Authorizer } from "../src/auth/Authorizer.ts"
 import { Broker } from "../src/Broker.ts"
 import { EventSink } from "../src/events/EventSink.ts"
 import { ReasonCode } from "../src/protocol/ReasonCode.ts"
+import { layerMemory } from "../src/storage/memory.ts"
 import { ClientBalancer } from "../src/tenant/ClientBalancer.ts"
 import { DEFAULT_TENANT, TenantDirectory } from "../src/tenant/TenantDirectory.ts"
 import { tcpListener } from "../src/transport/Tcp.ts"
@@ -62,6 +63,7 @@ const broker = Broker.layer().pipe(
     TenantDirectory.layerSingle(),
     ClientBalancer.layerStay,
     EventSink.layerLog,
+    layerMemory(),
     Layer.succeed(Transports, [tcpListener({ name: "tcp", hostname: "127.0.0.1", port: 0 })])
   ])
 )

@@ -10,6 +10,7 @@ import { Authenticator } from "../src/auth/Authenticator.ts"
 import { Authorizer } from "../src/auth/Authorizer.ts"
 import { Broker } from "../src/Broker.ts"
 import { EventSink } from "../src/events/EventSink.ts"
+import { layerMemory } from "../src/storage/memory.ts"
 import { ClientBalancer } from "../src/tenant/ClientBalancer.ts"
 import { TenantDirectory } from "../src/tenant/TenantDirectory.ts"
 import { tcpListener } from "../src/transport/Tcp.ts"
@@ -29,6 +30,7 @@ const broker = Broker.layer().pipe(
     TenantDirectory.layerSingle(),
     balancer,
     EventSink.layerLog,
+    layerMemory(),
     Layer.succeed(Transports, [tcpListener({ name: "tcp", hostname: "127.0.0.1", port: 0 })])
   ])
 )

@@ -12,6 +12,7 @@ import * as FiberSet from "effect/FiberSet"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { Dispatcher } from "./actor/Dispatcher.ts"
 import { Timekeeper } from "./actor/Timekeeper.ts"
 import { Authenticator } from "./auth/Authenticator.ts"
@@ -24,9 +25,14 @@ import { PagePool } from "./protocol/ByteSink.ts"
 import { makeDecoders } from "./protocol/Decoder.ts"
 import { ReasonCode } from "./protocol/ReasonCode.ts"
 import type { SessionServices } from "./session/SessionServices.ts"
+import { Journal } from "./storage/Journal.ts"
+import { layerMemory } from "./storage/memory.ts"
+import { RetainedStore } from "./storage/RetainedStore.ts"
+import { SessionStore } from "./storage/SessionStore.ts"
+import type { StorageError } from "./storage/StorageError.ts"
 import type { Counters } from "./telemetry/Counters.ts"
 import { ClientBalancer } from "./tenant/ClientBalancer.ts"
-import type { TenantContext } from "./tenant/Tenant.ts"
+import type { Tenant, TenantContext } from "./tenant/Tenant.ts"
 import { TenantDirectory } from "./tenant/TenantDirectory.ts"
 import { makeTenants, type Tenants } from "./tenant/Tenants.ts"
 import { type Acceptor, type ListenError, type Listening, Transports } from "./transport/Transport.ts"
@@ -74,6 +80,9 @@ export type BrokerServices =
   | TenantDirectory
   | ClientBalancer
   | EventSink
+  | Journal
+  | SessionStore
+  | RetainedStore
 
 export class Broker extends Context.Tag("heddle/Broker")<
   Broker,
@@ -90,7 +99,7 @@ export class Broker extends Context.Tag("heddle/Broker")<
   /** A broker over the services in the context: give others to change who may connect, what is allowed, where it listens. */
   static readonly layer = (
     options: Partial<BrokerOptions> = {}
-  ): Layer.Layer<Broker, ListenError, BrokerServices> =>
+  ): Layer.Layer<Broker, ListenError | StorageError, BrokerServices> =>
     Layer.scoped(Broker, make({ ...defaultBrokerOptions, ...options }))
 
   /** The services of an unconfigured broker, but for its listeners: everybody on this machine may do everything, in one tenant. */
@@ -99,17 +108,19 @@ export class Broker extends Context.Tag("heddle/Broker")<
     Authorizer.layerAllowAll,
     TenantDirectory.layerSingle(),
     ClientBalancer.layerStay,
-    EventSink.layerLog
+    EventSink.layerLog,
+    layerMemory()
   )
 }
 
 const make = (
   options: BrokerOptions
-): Effect.Effect<Broker["Type"], ListenError, BrokerServices | Scope.Scope> =>
+): Effect.Effect<Broker["Type"], ListenError | StorageError, BrokerServices | Scope.Scope> =>
   Effect.gen(function* () {
     const { report } = yield* EventSink
     const authenticator = yield* Authenticator
     const authorizer = yield* Authorizer
+    const { append } = yield* Journal
     const dispatcher = yield* Dispatcher.make()
     const timekeeper = yield* Timekeeper.make()
     const tenants = yield* makeTenants({
@@ -117,8 +128,9 @@ const make = (
       timekeeper,
       report,
       random: yield* randomNumbers,
-      services: sessionServices(authenticator, authorizer)
+      services: { append, ...askedServices(authenticator, authorizer) }
     } satisfies TenantContext)
+    yield* restore(tenants)
     const connections = yield* makeConnections(options, {
       dispatcher,
       timekeeper,
@@ -147,8 +159,27 @@ const make = (
     }
   })
 
+/** Takes up what the stores have kept. The listeners open when all of it is back. */
+const restore = (tenants: Tenants): Effect.Effect<void, StorageError, SessionStore | RetainedStore> =>
+  Effect.gen(function* () {
+    const { sessions } = yield* SessionStore
+    const { messages } = yield* RetainedStore
+    const taken = (id: string, take: (tenant: Tenant) => void) =>
+      tenants.get(id).pipe(
+        Effect.map(take),
+        // What belongs to a tenant that is not served stays in the store, for when it is again.
+        Effect.catchTag("TenantUnavailable", ({ reason }) =>
+          Effect.logWarning(`tenant ${id} not restored: ${reason}`)
+        )
+      )
+    yield* Stream.runForEach(sessions, (stored) => taken(stored.tenant, (tenant) => tenant.restore(stored)))
+    yield* Stream.runForEach(messages, ({ message, tenant }) =>
+      taken(tenant, (it) => it.restoreRetained(message))
+    )
+  })
+
 /** What sessions ask of the services; whatever they throw comes back as an exit and means no. */
-const sessionServices = (
+const askedServices = (
   authenticator: Authenticator["Type"],
   authorizer: Authorizer["Type"]
 ): Pick<SessionServices, "settle" | "authenticate" | "permissions"> => ({

@@ -19,6 +19,8 @@ export interface Behaviour<M> {
   readonly turn: (mail: Mailbox<M>, budget: number) => number
   /** The behaviour threw: a bug. The actor has stopped already. */
   readonly onDefect: (defect: unknown) => void
+  /** The actor stops with this message unread: for messages that carry something to be given back. */
+  readonly onDropped?: (message: M) => void
 }
 
 /** Starts a fiber on the broker's runtime. */
@@ -113,10 +115,16 @@ export class Actor<M> implements Turn {
   stop(): void {
     if (this.ended) return
     this.ended = true
-    this.mail.clear()
+    this.dropMail()
     if (this.children === undefined) return
     for (const fiber of this.children) fiber.unsafeInterruptAsFork(fiber.id())
     this.children = undefined
+  }
+
+  private dropMail(): void {
+    const { behaviour, mail } = this
+    for (let message = mail.take(); message !== undefined; message = mail.take())
+      behaviour.onDropped?.(message)
   }
 
   private fail(defect: unknown): void {

@@ -12,6 +12,8 @@ import { Authorizer } from "../auth/Authorizer.ts"
 import { Broker } from "../Broker.ts"
 import type { Config } from "../config/Config.ts"
 import { EventSink } from "../events/EventSink.ts"
+import { layerMemory } from "../storage/memory.ts"
+import type { StorageError } from "../storage/StorageError.ts"
 import { ClientBalancer } from "../tenant/ClientBalancer.ts"
 import { TenantDirectory } from "../tenant/TenantDirectory.ts"
 import { type ListenError, Transports } from "../transport/Transport.ts"
@@ -21,7 +23,7 @@ import { type FileUnreadable, listenersOf } from "./listeners.ts"
 
 export const start = (
   config: Config
-): Effect.Effect<void, ListenError | FileUnreadable, FileSystem.FileSystem> =>
+): Effect.Effect<void, ListenError | FileUnreadable | StorageError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const { listening } = yield* Broker
     const { anonymous } = config.authentication
@@ -32,7 +34,7 @@ export const start = (
 /** The broker of a configuration. */
 export const brokerLayer = (
   config: Config
-): Layer.Layer<Broker, ListenError | FileUnreadable, FileSystem.FileSystem> => {
+): Layer.Layer<Broker, ListenError | FileUnreadable | StorageError, FileSystem.FileSystem> => {
   const { authentication, limits, session, shutdown } = config
   return Broker.layer({
     packetBytesMax: limits.packetBytesMax,
@@ -48,6 +50,7 @@ export const brokerLayer = (
       TenantDirectory.layerSingle(session),
       ClientBalancer.layerStay,
       EventSink.layerLog,
+      layerMemory(),
       Layer.scoped(Transports, listenersOf(config))
     ])
   )

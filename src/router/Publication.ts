@@ -8,6 +8,8 @@
 
 import type { Publish, PublishContent, Qos, Topic, Will } from "../protocol/Packet.ts"
 import { type Frame, publishFrame } from "../protocol/PublishWriter.ts"
+import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { StoredMessage } from "../storage/DurableRecord.ts"
 import type { Publisher } from "./Subscriber.ts"
 
 export interface PublicationOrigin {
@@ -38,6 +40,9 @@ export class Publication implements PublishContent {
   /** How many targets it has; with more than one the encoded frame is worth keeping. Set by the router. */
   targets = 0
   private kept = false
+  /** Those who must have stored it before its publisher is told, and what it will be told. */
+  private holds = 0
+  private outcome: ReasonCode = ReasonCode.Success
   private frames: [Frame | undefined, Frame | undefined, Frame | undefined, Frame | undefined] | undefined
 
   constructor(content: PublishContent, header: PublicationHeader, origin: PublicationOrigin) {
@@ -69,6 +74,19 @@ export class Publication implements PublishContent {
       forwardedProperties: will.forwardedProperties
     }
     return new Publication(content, will, origin)
+  }
+
+  static fromStored(message: StoredMessage): Publication {
+    const { expiresAtMs, forwardedProperties, payload, qos, retain, topic } = message
+    const content = {
+      topic,
+      source: payload,
+      payloadStart: 0,
+      payloadEnd: payload.length,
+      forwardedProperties
+    }
+    const header = { qos, retain, messageExpiryInterval: expiresAtMs === 0 ? -1 : expiresAtMs / 1000 }
+    return new Publication(content, header, { publisher: undefined, packetId: 0, epoch: 0, receivedAtMs: 0 })
   }
 
   get payloadBytes(): number {
@@ -110,6 +128,24 @@ export class Publication implements PublishContent {
       this.forwardedProperties = Buffer.from(properties)
     }
     return this
+  }
+
+  /** Somebody has to store something before the publisher may be told that the message is safe. */
+  hold(): this {
+    this.holds++
+    return this
+  }
+
+  /** What the publisher will be told unless storing fails. */
+  decide(outcome: ReasonCode): void {
+    if (this.outcome === ReasonCode.Success) this.outcome = outcome
+  }
+
+  /** One hold less. With the last the publisher hears the outcome, if it waits for one. */
+  settle(isStored: boolean): void {
+    if (!isStored) this.outcome = ReasonCode.UnspecifiedError
+    this.holds--
+    if (this.holds === 0 && this.packetId !== 0) this.publisher?.published(this, this.outcome)
   }
 
   /** The encoded packet, shared by all receivers of that protocol version. */

@@ -15,6 +15,8 @@ import { Deadline, type DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { RunQueue } from "../actor/Dispatcher.ts"
 import type { Mailbox } from "../actor/Mailbox.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { RetainRecord } from "../storage/DurableRecord.ts"
+import type { Journal } from "../storage/Journal.ts"
 import type { Counters } from "../telemetry/Counters.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import { SubscriptionTrie } from "../topic/SubscriptionTrie.ts"
@@ -67,6 +69,8 @@ export type RouterMessage =
   | Sweep
 
 export interface RouterOptions {
+  readonly tenant: string
+  readonly append: Journal["Type"]["append"]
   readonly runQueue: RunQueue
   readonly wheel: DeadlineWheel
   readonly fork: ForkChild
@@ -91,6 +95,8 @@ export class Router implements Behaviour<RouterMessage> {
   private actor: Actor<RouterMessage>
   private readonly sweepDeadline: SweepDeadline
   private readonly refused = new Set<Publisher>()
+  private records: Array<RetainRecord> = []
+  private held: Array<Publication> = []
 
   constructor(private readonly options: RouterOptions) {
     this.retained = new RetainedMessages(options.settings, options.counters)
@@ -112,6 +118,12 @@ export class Router implements Behaviour<RouterMessage> {
     if (this.actor.tell(publication)) return true
     if (publication.publisher !== undefined) this.refused.add(publication.publisher)
     return false
+  }
+
+  /** Takes up a retained message that a store has kept. Before anything is published. */
+  restore(publication: Publication): void {
+    this.retained.retain(publication, this.options.nowMs())
+    if (publication.expiresAtMs !== 0) this.armSweep()
   }
 
   /** Takes what is not a client's publication: as many as there are sessions at most. */
@@ -156,11 +168,22 @@ export class Router implements Behaviour<RouterMessage> {
       if (message === undefined) break
       spent += this.handle(message, nowMs)
     }
+    if (this.records.length > 0) this.commit()
     if (this.refused.size > 0 && mail.length <= ROOM_AGAIN) {
       for (const publisher of this.refused) publisher.routerHasRoom()
       this.refused.clear()
     }
     return Math.max(1, spent)
+  }
+
+  /** Stores the turn's retained messages; their publishers are told when that is done. */
+  private commit(): void {
+    const { held, records } = this
+    this.records = []
+    this.held = []
+    this.options.append(records, (failure) => {
+      for (const publication of held) publication.settle(failure === undefined)
+    })
   }
 
   private handle(message: RouterMessage, nowMs: number): number {
@@ -199,6 +222,7 @@ export class Router implements Behaviour<RouterMessage> {
     const accepted = !publication.retain || this.retain(publication, nowMs)
     const { groups, targets } = this.cache.lookup(publication.topic.name)
     const { publisher } = publication
+    publication.hold()
     publication.targets = targets.length + groups.length
     let matched = false
     for (const target of targets) {
@@ -213,14 +237,17 @@ export class Router implements Behaviour<RouterMessage> {
       if (!group.deliver(publication)) counters.droppedMailboxFull++
     }
     if (!matched) counters.messagesUnmatched++
-    if (publication.packetId !== 0 && publisher !== undefined) {
-      publisher.published(publication, outcome(accepted, matched))
-    }
+    publication.decide(outcome(accepted, matched))
+    publication.settle(true)
     return 1 + targets.length
   }
 
   private retain(publication: Publication, nowMs: number): boolean {
     const accepted = this.retained.retain(publication, nowMs)
+    if (accepted) {
+      this.records.push({ _tag: "Retain", tenant: this.options.tenant, message: publication })
+      this.held.push(publication.hold())
+    }
     if (publication.expiresAtMs !== 0) this.armSweep()
     return accepted
   }

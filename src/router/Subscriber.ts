@@ -26,6 +26,8 @@ export interface Delivery {
   readonly _tag: "Delivery"
   readonly publication: Publication
   readonly options: DeliveryOptions
+  /** The session holds the publication until it has stored its copy. */
+  readonly isHeld: boolean
 }
 
 export interface Publisher {

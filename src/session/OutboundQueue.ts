@@ -39,6 +39,19 @@ export interface OutboundEntry {
   wasSent: boolean
 }
 
+/** What a store knows of a queue; entries by position, oldest first. */
+export interface RestoredQueue {
+  readonly entries: ReadonlyArray<{
+    readonly position: number
+    readonly publication: Publication
+    readonly options: DeliveryOptions
+    readonly qos: 1 | 2
+    readonly isReleased: boolean
+  }>
+  readonly nextPosition: number
+  readonly sentBefore: number
+}
+
 export class OutboundQueue {
   private ring: Array<OutboundEntry | undefined> = []
   private mask = -1
@@ -50,6 +63,23 @@ export class OutboundQueue {
   private live = 0
   private waitingCount = 0
   private weight = 0
+
+  /** A queue as it was stored: positions go on at `nextPosition`, and those below `sentBefore` may have been sent. */
+  static restore(stored: RestoredQueue): OutboundQueue {
+    const queue = new OutboundQueue()
+    const first = stored.entries[0]?.position ?? stored.nextPosition
+    queue.head = queue.sent = queue.resend = queue.tail = first
+    for (const { isReleased, options, position, publication, qos } of stored.entries) {
+      while (queue.tail < position) queue.skip()
+      const entry = queue.push(publication, options, qos)
+      if (position < stored.sentBefore) {
+        queue.advance(entry)
+        if (isReleased) entry.phase = Phase.Released
+      }
+    }
+    while (queue.tail < stored.nextPosition) queue.skip()
+    return queue
+  }
 
   /** Messages that have not been sent yet. */
   get waiting(): number {
@@ -68,6 +98,11 @@ export class OutboundQueue {
   /** Payload bytes of everything held. */
   get bytes(): number {
     return this.weight
+  }
+
+  /** Positions below this have been sent at least once. */
+  get sentBefore(): number {
+    return this.sent
   }
 
   /** No position is left that would not collide with one in use. */
@@ -175,6 +210,13 @@ export class OutboundQueue {
 
   packetIdOf(entry: OutboundEntry): number {
     return 1 + (entry.position % PACKET_IDS)
+  }
+
+  /** A position without a message: what was there has been completed. */
+  private skip(): void {
+    if (this.tail - this.head >= this.ring.length) this.grow()
+    this.tail++
+    if (this.live === 0) this.head = this.sent = this.resend = this.tail
   }
 
   private at(position: number): OutboundEntry | undefined {

@@ -15,11 +15,14 @@ import type { Mailbox } from "../actor/Mailbox.ts"
 import { MalformedPacket } from "../protocol/MalformedPacket.ts"
 import type { ClientPacket } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { StoredSession } from "../storage/DurableState.ts"
 import { attach } from "./attach.ts"
+import { recordEnd } from "./durability.ts"
 import { connectionLost, endSession, nextDueMs, onDeadline, onDisconnect } from "./expiry.ts"
 import { forgetUnrouted, onPublish, onPublishDecided, onPublished, onPubrel } from "./inbound.ts"
 import { deliver, giveBack, onAck, onRetainedPage, pump } from "./outbound.ts"
 import { onAuth, onAuthenticated } from "./reauthentication.ts"
+import { restoreState } from "./restore.ts"
 import type { Attach, ClientLink, Lost, SessionMessage } from "./SessionMessage.ts"
 import { type SessionOptions, SessionOutlet } from "./SessionOutlet.ts"
 import { onSubscribe, onSubscribeDecided, onSubscribed, onUnsubscribe } from "./subscriptions.ts"
@@ -64,6 +67,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
       if (message === undefined) break
       spent += this.handle(message, nowMs, budget - spent)
     }
+    this.commit()
     this.arm()
     return Math.max(1, spent)
   }
@@ -78,6 +82,8 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
       this.unsubscribe([...state.subscriptions.values()].map((held) => held.filter))
     }
     this.wheel.cancel(this)
+    recordEnd(state, this)
+    this.commit()
     this.services.report({
       _tag: "ActorDefect",
       actor: `session ${state.clientId}`,
@@ -87,11 +93,26 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     this.services.ended(this, this.attaches)
   }
 
+  onDropped(message: SessionMessage): void {
+    // The copy of a session that has ended need not be stored.
+    if (message._tag === "Delivery" && message.isHeld) message.publication.settle(true)
+  }
+
+  /** Takes up what a store has kept. Called once, before anything else happens to the session. */
+  restore(stored: StoredSession): void {
+    const { state } = this
+    restoreState(state, stored, this)
+    this.resubscribe()
+    if (stored.isConnected) this.actor.signal({ _tag: "Orphaned" })
+    this.arm()
+  }
+
   private handle(message: SessionMessage, nowMs: number, budget: number): number {
     const { state } = this
     switch (message._tag) {
       case "Delivery":
         deliver(state, message, nowMs, this)
+        if (message.isHeld) this.settleAfterCommit(message.publication)
         return 1
       case "Readable":
         return message.link === state.link ? this.read(nowMs, budget) : 1
@@ -167,6 +188,10 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
         this.lose(true, nowMs)
         endSession(state, this)
         this.end("purged")
+        break
+      case "Orphaned":
+        // The broker ended without its clients having left: they are lost now, wills and all.
+        if (!this.isConnected) this.lose(true, nowMs)
         break
       case "Resubscribe":
         this.resubscribe()
@@ -293,7 +318,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
   /** The router lost the subscriptions, and with them the SUBACKs that it owed: those clients are being closed. */
   private resubscribe(): void {
     this.pending = undefined
-    forgetUnrouted(this.state)
+    forgetUnrouted(this.state, this)
     const held = this.state.subscriptions
     if (held === undefined || held.size === 0) return
     this.router.signal({

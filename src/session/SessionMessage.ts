@@ -57,4 +57,5 @@ export type SessionMessage =
   | { readonly _tag: "Close"; readonly ending: Ending }
   | { readonly _tag: "Purge" }
   | { readonly _tag: "Resubscribe" }
+  | { readonly _tag: "Orphaned" }
   | { readonly _tag: "Deadline" }

@@ -19,6 +19,8 @@ import { Publication } from "../router/Publication.ts"
 import type { Router } from "../router/Router.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, RetainedPage } from "../router/Subscriber.ts"
+import type { SessionRecord } from "../storage/DurableRecord.ts"
+import type { StorageError } from "../storage/StorageError.ts"
 import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
 import { refusalOfTopic } from "./inbound.ts"
 import type { Ending } from "./Link.ts"
@@ -57,6 +59,10 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   /** SUBSCRIBEs that the router is working on, by token. */
   protected pending: Map<number, PendingSuback> | undefined
   private nextToken = 1
+  /** What the turn has put on record, and what waits until that is committed. */
+  private records: Array<SessionRecord> = []
+  private actions: Array<() => void> = []
+  private held: Array<Publication> = []
 
   constructor(options: SessionOptions) {
     super()
@@ -93,7 +99,10 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
 
   deliver(publication: Publication, options: DeliveryOptions): boolean {
     if (publication.qos === 0 && this.actor.mailLength >= MAIL_QOS0_MAX) return false
-    return this.actor.tell({ _tag: "Delivery", publication, options })
+    const isHeld = this.state.keepsState && publication.qos > 0
+    if (!this.actor.tell({ _tag: "Delivery", publication, options, isHeld })) return false
+    if (isHeld) publication.hold()
+    return true
   }
 
   published({ epoch, packetId }: Publication, reasonCode: ReasonCode): void {
@@ -116,7 +125,35 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
     this.actor.signal({ _tag: "Reclaim", group })
   }
 
+  /** The turn's records go to the journal as one batch. */
+  protected commit(): void {
+    const { actions, held, records } = this
+    if (records.length === 0 && held.length === 0) return
+    this.records = []
+    this.actions = []
+    this.held = []
+    const committed = (failure: StorageError | undefined) => {
+      for (const publication of held) publication.settle(failure === undefined)
+      if (failure === undefined) for (const action of actions) action()
+    }
+    if (records.length === 0) committed(undefined)
+    else this.services.append(records, committed)
+  }
+
   // What the state machine asks for
+
+  record(record: SessionRecord): void {
+    this.records.push(record)
+  }
+
+  afterCommit(action: () => void): void {
+    if (this.records.length === 0) action()
+    else this.actions.push(action)
+  }
+
+  settleAfterCommit(publication: Publication): void {
+    this.held.push(publication)
+  }
 
   sendPublish(publication: Publication, header: PublishHeader): boolean {
     return this.state.link?.sendPublish(publication, header) ?? true

@@ -14,6 +14,7 @@ import type { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Publication } from "../router/Publication.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, Publisher, Subscriber, Subscription } from "../router/Subscriber.ts"
+import type { SessionRecord } from "../storage/DurableRecord.ts"
 import type { Counters } from "../telemetry/Counters.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
@@ -83,6 +84,9 @@ export class SessionState {
   expiryInterval = 0
   /** There is Session State that a later connection may resume. */
   isStored = false
+  /** The journal knows the session; and whether it knows all of it or only its will. */
+  isRecorded = false
+  keepsState = false
   will: Will | undefined = undefined
   /** When the will of a lost connection is due; 0 when none is. */
   willDueMs = 0
@@ -157,6 +161,12 @@ export interface SessionOutputs extends Subscriber, Publisher {
   readonly publishWill: (will: Will) => void
   /** Asks for decisions that suspend; `decided` follows with the answers in order. */
   readonly decide: (decisions: ReadonlyArray<Decision>) => void
+  /** Puts a change on record; it is committed with the others of the turn. */
+  readonly record: (record: SessionRecord) => void
+  /** Does something when the turn's records are committed; at once when there are none. Not done if the commit fails. */
+  readonly afterCommit: (action: () => void) => void
+  /** Gives back a hold on a publication when the turn's records are committed or have failed. */
+  readonly settleAfterCommit: (publication: Publication) => void
   readonly authenticate: (request: AuthRequest) => void
   /** Asks the authorizer again; the answer replaces `permissions`. */
   readonly renewPermissions: () => void

@@ -11,6 +11,7 @@ import type { Connect, Properties } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { NEVER_EXPIRES, type TenantSettings } from "../tenant/TenantSettings.ts"
 import { AliasTable } from "./AliasTable.ts"
+import { recordConnect } from "./durability.ts"
 import { connectionLost, endSession } from "./expiry.ts"
 import type { Link } from "./Link.ts"
 import { resume } from "./outbound.ts"
@@ -61,6 +62,7 @@ export const attach = (
   state.endsAtMs = 0
   state.will = connect.will
   state.lastPacketMs = nowMs
+  recordConnect(state, sessionPresent, out)
   const aliases = Math.min(connect.properties.topicAliasMaximum ?? 0, settings.topicAliasMaximumOutbound)
   state.outboundAliases = aliases > 0 ? new AliasTable(aliases) : undefined
   link.send({

@@ -8,6 +8,7 @@
 import type { Disconnect } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { NEVER_EXPIRES } from "../tenant/TenantSettings.ts"
+import { recordDetach, recordEnd, recordWillDone } from "./durability.ts"
 import { forgetReceived } from "./inbound.ts"
 import { giveBack, sharedGroupsOf } from "./outbound.ts"
 import { offlineTerms, type SessionOutputs, type SessionState } from "./SessionState.ts"
@@ -48,7 +49,7 @@ export interface Loss {
 export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, out: SessionOutputs): void => {
   const groups = sharedGroupsOf(state)
   // It never reached the router: the client has no PUBREC and sends it again.
-  if (state.parked?._tag === "Room") forgetReceived(state, state.parked.publication.packetId)
+  if (state.parked?._tag === "Room") forgetReceived(state, state.parked.publication.packetId, out)
   state.link = undefined
   state.terms = offlineTerms
   state.parked = undefined
@@ -67,6 +68,7 @@ export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, o
   armWill(state, loss, nowMs, out)
   if (state.expiryInterval !== NEVER_EXPIRES)
     state.endsAtMs = Math.max(1, nowMs + state.expiryInterval * 1000)
+  recordDetach(state, out)
   if (groups.length > 0 && state.expiryInterval > 0) out.memberAway(groups)
 }
 
@@ -88,7 +90,9 @@ const fireWill = (state: SessionState, out: SessionOutputs): void => {
   const { will } = state
   state.will = undefined
   state.willDueMs = 0
-  if (will !== undefined) out.publishWill(will)
+  if (will === undefined) return
+  recordWillDone(state, out)
+  out.publishWill(will)
 }
 
 /** The Session State is discarded: expired, replaced by a clean start, or purged. [MQTT-4.1.0-2] */
@@ -101,6 +105,7 @@ export const endSession = (state: SessionState, out: SessionOutputs): void => {
     if (filters.length > 0) out.unsubscribe(filters)
   }
   for (const group of sharedGroupsOf(state)) giveBack(state, group, out)
+  recordEnd(state, out)
   state.isStored = false
   state.queue = undefined
   state.queuedQos0 = undefined

@@ -12,6 +12,7 @@ import { Publication } from "../router/Publication.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import { isSystemTopic, validateTopicName } from "../topic/TopicName.ts"
 import { AckLedger } from "./AckLedger.ts"
+import { recordInbound } from "./durability.ts"
 import type { ReceivedPublish, SessionOutputs, SessionState } from "./SessionState.ts"
 
 export const onPublish = (state: SessionState, packet: Publish, nowMs: number, out: SessionOutputs): void => {
@@ -66,19 +67,20 @@ const repeated = (
 }
 
 /** The identifier is free: it was released, or its message was refused or lost. False when nothing had it. */
-export const forgetReceived = (state: SessionState, packetId: number): boolean => {
+export const forgetReceived = (state: SessionState, packetId: number, out: SessionOutputs): boolean => {
   const received = state.received?.get(packetId)
   if (received === undefined) return false
   state.received?.delete(packetId)
+  recordInbound(state, packetId, true, out)
   if (received.countsFor === state.epoch && state.receivedUnderWay > 0) state.receivedUnderWay--
   return true
 }
 
 /** The router has lost its mail: what it had not confirmed is the client's to send again. */
-export const forgetUnrouted = (state: SessionState): void => {
+export const forgetUnrouted = (state: SessionState, out: SessionOutputs): void => {
   if (state.received === undefined) return
   for (const [packetId, received] of state.received) {
-    if (!received.isRouted) forgetReceived(state, packetId)
+    if (!received.isRouted) forgetReceived(state, packetId, out)
   }
 }
 
@@ -192,6 +194,7 @@ const route = (
     state.received ??= new Map()
     state.received.set(packetId, { epoch, isRouted: false, countsFor: epoch })
     state.receivedUnderWay++
+    recordInbound(state, packetId, false, out)
     ledgerOf(state).expect(2, packetId)
   } else if (qos === 1) {
     state.owedPubacks++
@@ -203,6 +206,8 @@ const route = (
     epoch,
     receivedAtMs: nowMs
   })
+  // PUBREC says that the message and its identifier are both safe.
+  if (qos === 2 && state.keepsState) out.settleAfterCommit(publication.hold())
   if (!out.route(publication)) state.parked = { _tag: "Room", publication }
   else if (state.owedPubacks >= state.settings.receiveMaximum && !state.terms.isVersion5) {
     // A version 3 client cannot be told a maximum: it is read no further until some of its messages are acknowledged.
@@ -227,13 +232,15 @@ export const onPublished = (
 
 const releaseAcks = (state: SessionState, out: SessionOutputs): void => {
   state.ledger?.release((qos, packetId, reasonCode) => {
+    // Earlier versions cannot be told that a message was not stored: it stays unacknowledged, and the client sends it again.
+    const isTold = state.terms.isVersion5 || reasonCode !== ReasonCode.UnspecifiedError
     if (qos === 1) {
       if (state.owedPubacks > 0) state.owedPubacks--
-      out.sendAck("Puback", packetId, reasonCode, reasonOf(reasonCode))
+      if (isTold) out.sendAck("Puback", packetId, reasonCode, reasonOf(reasonCode))
       return
     }
-    if (isFailure(reasonCode)) forgetReceived(state, packetId)
-    out.sendAck("Pubrec", packetId, reasonCode, reasonOf(reasonCode))
+    if (isFailure(reasonCode)) forgetReceived(state, packetId, out)
+    if (isTold) out.sendAck("Pubrec", packetId, reasonCode, reasonOf(reasonCode))
   })
   if (state.parked?._tag === "Acknowledgements" && state.owedPubacks < state.settings.receiveMaximum) {
     state.parked = undefined
@@ -246,6 +253,8 @@ const reasonOf = (reasonCode: number): string => {
       return notAuthorized.reason
     case ReasonCode.QuotaExceeded:
       return "the limit of retained messages is reached"
+    case ReasonCode.UnspecifiedError:
+      return "the message could not be stored"
     case ReasonCode.TopicNameInvalid:
       return "the topic has too many levels or bytes"
     default:
@@ -255,13 +264,12 @@ const reasonOf = (reasonCode: number): string => {
 
 /** [MQTT-4.3.3-11] */
 export const onPubrel = (state: SessionState, packet: Ack<"Pubrel">, out: SessionOutputs): void => {
-  const known = forgetReceived(state, packet.packetId)
-  out.sendAck(
-    "Pubcomp",
-    packet.packetId,
-    known ? ReasonCode.Success : ReasonCode.PacketIdentifierNotFound,
-    ""
-  )
+  const { packetId } = packet
+  const known = forgetReceived(state, packetId, out)
+  if (!known) return out.sendAck("Pubcomp", packetId, ReasonCode.PacketIdentifierNotFound, "")
+  // Once the client has PUBCOMP it may use the identifier again: by then it must be free after a crash, too.
+  const { link } = state
+  out.afterCommit(() => link?.sendAck("Pubcomp", packetId, ReasonCode.Success, ""))
 }
 
 const ledgerOf = (state: SessionState): AckLedger => (state.ledger ??= new AckLedger())

@@ -12,6 +12,7 @@ import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Publication } from "../router/Publication.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, RetainedPage } from "../router/Subscriber.ts"
+import { recordDequeue, recordEnqueue, recordRelease } from "./durability.ts"
 import { type OutboundEntry, OutboundQueue, Phase } from "./OutboundQueue.ts"
 import type { Replay, SessionOutputs, SessionState } from "./SessionState.ts"
 
@@ -91,7 +92,7 @@ const enqueue = (
   ) {
     if (!makeRoom(state, queue, publication, out)) return false
   }
-  queue.push(publication.keep(), options, qos)
+  recordEnqueue(state, queue.push(publication.keep(), options, qos), out)
   return true
 }
 
@@ -115,7 +116,7 @@ const makeRoom = (
     out.dropped(publication.topic.name, "queue-full")
     return false
   }
-  queue.remove(oldest)
+  take(state, oldest, out)
   out.dropped(oldest.publication.topic.name, "queue-full")
   return true
 }
@@ -152,7 +153,13 @@ const sendEntry = (state: SessionState, entry: OutboundEntry, nowMs: number, out
   // [MQTT-3.3.2-5]; what was sent once is not given up any more [MQTT-4.3.3-7]
   if (!entry.wasSent && publication.isExpired(nowMs)) {
     state.counters.droppedExpired++
-    queue.remove(entry)
+    take(state, entry, out)
+    return
+  }
+  const mayReceive = state.permissions.deliver
+  if (!entry.wasSent && mayReceive !== undefined && !mayReceive(publication.topic.name)) {
+    state.counters.droppedNotAuthorized++
+    take(state, entry, out)
     return
   }
   const header = headerOf(state, publication, entry.options, nowMs)
@@ -162,7 +169,7 @@ const sendEntry = (state: SessionState, entry: OutboundEntry, nowMs: number, out
   queue.advance(entry)
   if (!send(state, publication, header, out)) {
     // [MQTT-3.1.2-25]
-    queue.remove(entry)
+    take(state, entry, out)
     return
   }
   state.unacknowledged++
@@ -223,7 +230,7 @@ export const onAck = (
   const entry = queue?.find(ack.packetId)
   switch (ack._tag) {
     case "Puback":
-      if (entry !== undefined && entry.qos === 1) complete(state, entry)
+      if (entry !== undefined && entry.qos === 1) complete(state, entry, out)
       break
     case "Pubrec":
       if (entry === undefined || entry.qos !== 2) {
@@ -233,21 +240,29 @@ export const onAck = (
         }
       } else if (isFailure(ack.reasonCode)) {
         // [MQTT-4.4.0-2] [MQTT-4.8.2-6]
-        complete(state, entry)
+        complete(state, entry, out)
       } else {
         entry.phase = Phase.Released
-        out.sendAck("Pubrel", ack.packetId, ReasonCode.Success, "")
+        recordRelease(state, entry, out)
+        const { link } = state
+        out.afterCommit(() => link?.sendAck("Pubrel", ack.packetId, ReasonCode.Success, ""))
       }
       break
     case "Pubcomp":
-      if (entry !== undefined && entry.phase === Phase.Released) complete(state, entry)
+      if (entry !== undefined && entry.phase === Phase.Released) complete(state, entry, out)
       break
   }
   pump(state, nowMs, out)
 }
 
-const complete = (state: SessionState, entry: OutboundEntry): void => {
+/** Takes an entry out of the queue for good. */
+const take = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): void => {
   state.queue?.remove(entry)
+  recordDequeue(state, entry, out)
+}
+
+const complete = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): void => {
+  take(state, entry, out)
   if (state.unacknowledged > 0) state.unacknowledged--
 }
 
@@ -279,7 +294,7 @@ export const giveBack = (state: SessionState, group: SharedGroup, out: SessionOu
   const { queue } = state
   if (queue === undefined) return
   const entries = [...queue.entries()].filter((entry) => mayMove(entry) && entry.options.group === group)
-  for (const entry of entries) queue.remove(entry)
+  for (const entry of entries) take(state, entry, out)
   if (entries.length > 0) {
     out.redispatch(
       group,

@@ -15,6 +15,7 @@ import {
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { DeliveryOptions, Subscription } from "../router/Subscriber.ts"
 import { type PlainFilter, parseTopicFilter, type SharedFilter } from "../topic/TopicFilter.ts"
+import { recordSubscribe, recordUnsubscribe } from "./durability.ts"
 import { startReplay, stopReplay } from "./outbound.ts"
 import type { HeldSubscription, PendingSuback, Replay, SessionOutputs, SessionState } from "./SessionState.ts"
 
@@ -107,6 +108,7 @@ const grant = (
     const subscription = subscriptionOf(request, packet.subscriptionIdentifier, out)
     const entry: HeldSubscription = { filter: each.filter, subscription }
     held.set(request.topicFilter, entry)
+    recordSubscribe(state, request, packet.subscriptionIdentifier, out)
     accepted.push(entry)
     reasonCodes.push(request.qos)
     if (replayWanted(each.filter, request, existed)) {
@@ -118,7 +120,7 @@ const grant = (
       })
     }
   }
-  out.subscribe(accepted, { packetId: packet.packetId, reasonCodes, replays })
+  out.afterCommit(() => out.subscribe(accepted, { packetId: packet.packetId, reasonCodes, replays }))
 }
 
 const refusalOf = (
@@ -200,6 +202,7 @@ export const onUnsubscribe = (state: SessionState, packet: Unsubscribe, out: Ses
       return parsed._tag === "Invalid" ? ReasonCode.TopicFilterInvalid : ReasonCode.NoSubscriptionExisted
     }
     state.subscriptions?.delete(topicFilter)
+    recordUnsubscribe(state, topicFilter, out)
     removed.push(held.filter)
     if (held.filter._tag === "Plain") stopReplay(state, topicFilter, out)
     return ReasonCode.Success

@@ -41,6 +41,8 @@ export interface DetachRecord extends OfSession {
   readonly endsAtMs: number
   /** When the will is due; 0 when it has been published or discarded. */
   readonly willDueMs: number
+  /** Positions below this were sent to the client at least once: sending one again carries DUP. */
+  readonly sentBefore: number
 }
 
 /** The will has been published or discarded. */

@@ -30,6 +30,8 @@ export interface StoredSession {
   /** Milliseconds since the epoch; 0 never. */
   readonly endsAtMs: number
   readonly willDueMs: number
+  /** Positions below this may have been sent to the client. While it is connected, any may have been. */
+  readonly sentBefore: number
   readonly subscriptions: ReadonlyMap<string, StoredSubscription>
   /** By position, oldest first. */
   readonly queue: ReadonlyMap<number, StoredDelivery>
@@ -47,6 +49,7 @@ interface MutableSession {
   isConnected: boolean
   endsAtMs: number
   willDueMs: number
+  sentBefore: number
   subscriptions: Map<string, StoredSubscription>
   queue: Map<number, StoredDelivery>
   nextPosition: number
@@ -112,7 +115,8 @@ export class DurableState {
       will,
       isConnected: true,
       endsAtMs: 0,
-      willDueMs: 0
+      willDueMs: 0,
+      sentBefore: Number.POSITIVE_INFINITY
     })
   }
 
@@ -133,6 +137,7 @@ const change = (
       session.expiryInterval = record.expiryInterval
       session.endsAtMs = record.endsAtMs
       session.willDueMs = record.willDueMs
+      session.sentBefore = record.sentBefore
       if (record.willDueMs === 0) session.will = undefined
       return
     case "WillDone":

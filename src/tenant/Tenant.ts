@@ -16,15 +16,21 @@ import type { DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { Dispatcher, RunQueue } from "../actor/Dispatcher.ts"
 import type { Mailbox } from "../actor/Mailbox.ts"
 import type { Timekeeper } from "../actor/Timekeeper.ts"
+import type { Identity } from "../auth/Authenticator.ts"
+import type { Permissions } from "../auth/Authorizer.ts"
 import type { Event } from "../events/Event.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { Publication } from "../router/Publication.ts"
 import { Router } from "../router/Router.ts"
 import type { Ending } from "../session/Link.ts"
 import { Session } from "../session/Session.ts"
 import type { Attach } from "../session/SessionMessage.ts"
 import type { SessionServices } from "../session/SessionServices.ts"
 import { SessionState } from "../session/SessionState.ts"
+import type { StoredMessage } from "../storage/DurableRecord.ts"
+import type { StoredSession } from "../storage/DurableState.ts"
 import { Counters } from "../telemetry/Counters.ts"
+import type { Peer } from "../transport/Transport.ts"
 import type { TenantSettings } from "./TenantSettings.ts"
 
 /** Why a client that has passed its handshake gets no session. */
@@ -51,13 +57,24 @@ interface Entry {
   attaches: number
 }
 
+/** The peer of a session that nobody is connected to. */
+const nobody: Peer = {
+  transport: "memory",
+  listener: "",
+  address: "",
+  port: 0,
+  isLoopback: false,
+  serverName: undefined,
+  certificate: undefined
+}
+
 /** What all tenants of a broker share. */
 export interface TenantContext {
   readonly dispatcher: Dispatcher
   readonly timekeeper: Timekeeper
   readonly report: (event: Event) => void
   readonly random: () => number
-  readonly services: Pick<SessionServices, "settle" | "authenticate" | "permissions">
+  readonly services: Pick<SessionServices, "settle" | "authenticate" | "permissions" | "append">
 }
 
 export class Tenant implements Behaviour<TenantMessage> {
@@ -79,6 +96,8 @@ export class Tenant implements Behaviour<TenantMessage> {
     this.runQueue = dispatcher.runQueue(1)
     this.wheel = timekeeper.wheel()
     this.router = new Router({
+      tenant: id,
+      append: context.services.append,
       runQueue: this.runQueue,
       wheel: this.wheel,
       fork,
@@ -123,6 +142,28 @@ export class Tenant implements Behaviour<TenantMessage> {
   /** A client at the end of its handshake asks for its session. */
   admit(message: Omit<Admit, "_tag">): void {
     this.actor.signal({ _tag: "Admit", ...message })
+  }
+
+  /** Takes up a stored session. Before the tenant serves anybody. */
+  restore(stored: StoredSession): void {
+    const { clientId, principal } = stored
+    const identity: Identity = { tenant: this.id, principal, clientId, username: undefined, peer: nobody }
+    const { permissions, settle } = this.context.services
+    const later: Permissions = {
+      publish: (topic) =>
+        Effect.flatMap(permissions(identity), (granted) => settle([granted.publish(topic)])).pipe(
+          Effect.map(([allowed]) => allowed === true),
+          Effect.catchAll(() => Effect.succeed(false))
+        ),
+      subscribe: () => false,
+      deliver: undefined
+    }
+    this.add(identity, later).session.restore(stored)
+  }
+
+  /** Takes up a stored retained message. Before the tenant serves anybody. */
+  restoreRetained(message: StoredMessage): void {
+    this.router.restore(Publication.fromStored(message))
   }
 
   /** Ends a session and forgets all it holds, whoever is connected to it. */
@@ -201,6 +242,10 @@ export class Tenant implements Behaviour<TenantMessage> {
       })
       return undefined
     }
+    return this.add(identity, permissions)
+  }
+
+  private add(identity: Identity, permissions: Permissions): Entry {
     const state = new SessionState(identity.clientId, this.settings, this.counters, identity, permissions)
     const session = new Session({
       state,

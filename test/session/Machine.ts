@@ -38,6 +38,7 @@ import {
   SessionState
 } from "../../src/session/SessionState.ts"
 import { onSubscribe, onSubscribed } from "../../src/session/subscriptions.ts"
+import type { SessionRecord } from "../../src/storage/DurableRecord.ts"
 import { Counters } from "../../src/telemetry/Counters.ts"
 import { defaultTenantSettings, type TenantSettings } from "../../src/tenant/TenantSettings.ts"
 import type { PlainFilter, SharedFilter } from "../../src/topic/TopicFilter.ts"
@@ -67,6 +68,7 @@ export type Output =
   | { readonly _tag: "Decide"; readonly decisions: ReadonlyArray<Decision> }
   | { readonly _tag: "Authenticate"; readonly request: AuthRequest }
   | { readonly _tag: "RenewPermissions" }
+  | { readonly _tag: "Recorded"; readonly record: SessionRecord }
   | { readonly _tag: "Dropped"; readonly topic: string; readonly reason: DropReason }
   | { readonly _tag: "Refused"; readonly refusal: Refusal }
 
@@ -297,6 +299,15 @@ export class Machine implements SessionOutputs {
   }
   renewPermissions(): void {
     this.log.push({ _tag: "RenewPermissions" })
+  }
+  record(record: SessionRecord): void {
+    this.log.push({ _tag: "Recorded", record })
+  }
+  afterCommit(action: () => void): void {
+    action()
+  }
+  settleAfterCommit(publication: Publication): void {
+    publication.settle(true)
   }
   dropped(topic: string, reason: DropReason): void {
     this.log.push({ _tag: "Dropped", topic, reason })

@@ -72,7 +72,7 @@ describe("the durable state", () => {
   })
 
   test("drops the will with a DETACH that says it is done, and keeps one that is due", () => {
-    const detach = { _tag: "Detach", ...key, expiryInterval: 60, endsAtMs: 70 } as const
+    const detach = { _tag: "Detach", ...key, expiryInterval: 60, endsAtMs: 70, sentBefore: 0 } as const
     expect(after(connect(), { ...detach, willDueMs: 0 })?.will).toBeUndefined()
     expect(after(connect(), { ...detach, willDueMs: 9 })).toMatchObject({
       will,

@@ -16,6 +16,8 @@ import { Authorizer } from "../../src/auth/Authorizer.ts"
 import { Broker, type BrokerOptions, type BrokerServices } from "../../src/Broker.ts"
 import type { Event } from "../../src/events/Event.ts"
 import { EventSink } from "../../src/events/EventSink.ts"
+import { DurableState } from "../../src/storage/DurableState.ts"
+import { layerMemory } from "../../src/storage/memory.ts"
 import { ClientBalancer } from "../../src/tenant/ClientBalancer.ts"
 import { TenantDirectory } from "../../src/tenant/TenantDirectory.ts"
 import { defaultTenantSettings, type TenantSettings } from "../../src/tenant/TenantSettings.ts"
@@ -31,6 +33,10 @@ export interface TestBrokerOptions {
   readonly authorizer?: Layer.Layer<Authorizer>
   readonly balancer?: Layer.Layer<ClientBalancer>
   readonly directory?: Layer.Layer<TenantDirectory>
+  /** State that an earlier broker left. */
+  readonly stored?: DurableState
+  /** When the test begins, in milliseconds since the epoch. */
+  readonly nowMs?: number
   /** Bytes that the memory wire holds in each direction: small ones make slow clients. */
   readonly wireBytesMax?: number
 }
@@ -50,13 +56,14 @@ export const withBroker = async (
 
 export class TestBroker {
   readonly events: Array<Event> = []
-  readonly clock = new ManualClock()
+  readonly clock: ManualClock
   private readonly scope = Effect.runSync(Scope.make())
   private readonly listener: ReturnType<typeof memoryListener>
   broker!: Broker["Type"]
 
   private constructor(options: TestBrokerOptions) {
-    const { wireBytesMax } = options
+    const { nowMs, wireBytesMax } = options
+    this.clock = new ManualClock(nowMs)
     this.listener = memoryListener({ name: "memory", bufferBytesMax: wireBytesMax })
   }
 
@@ -77,6 +84,7 @@ export class TestBroker {
       options.authorizer ?? Authorizer.layerAllowAll,
       options.balancer ?? ClientBalancer.layerStay,
       options.directory ?? TenantDirectory.layerSingle(settings),
+      layerMemory(options.stored ?? new DurableState()),
       Layer.succeed(EventSink, {
         report: (event: Event) => {
           this.events.push(event)

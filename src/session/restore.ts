@@ -1,0 +1,58 @@
+/**
+ * From a stored session to the state of a live one without a connection.
+ *
+ * Identity and permissions are those of no connection: what the will may do is asked when it fires, and what waits in the
+ * queue is judged by the permissions of the client that comes for it.
+ */
+
+import { Publication } from "../router/Publication.ts"
+import type { StoredSession } from "../storage/DurableState.ts"
+import { parseTopicFilter } from "../topic/TopicFilter.ts"
+import { OutboundQueue } from "./OutboundQueue.ts"
+import type { HeldSubscription, SessionOutputs, SessionState } from "./SessionState.ts"
+
+export const restoreState = (state: SessionState, stored: StoredSession, out: SessionOutputs): void => {
+  state.isStored = true
+  state.isRecorded = true
+  state.keepsState = stored.expiryInterval > 0
+  state.expiryInterval = stored.expiryInterval
+  state.will = stored.will
+  state.willDueMs = stored.willDueMs
+  state.endsAtMs = stored.endsAtMs
+  if (stored.inbound.size > 0) {
+    // On record together with their messages: the router had them.
+    const received = { epoch: 0, isRouted: true, countsFor: 0 }
+    state.received = new Map([...stored.inbound].map((packetId) => [packetId, { ...received }]))
+  }
+  state.subscriptions = subscriptionsOf(stored, out)
+  state.queue = queueOf(stored)
+}
+
+const subscriptionsOf = (stored: StoredSession, out: SessionOutputs): Map<string, HeldSubscription> => {
+  const held = new Map<string, HeldSubscription>()
+  for (const [topicFilter, { request, subscriptionIdentifier }] of stored.subscriptions) {
+    const filter = parseTopicFilter(topicFilter)
+    if (filter._tag === "Invalid") continue
+    const { noLocal, qos, retainAsPublished } = request
+    const subscription = { subscriber: out, qos, noLocal, retainAsPublished, subscriptionIdentifier }
+    held.set(topicFilter, { filter, subscription })
+  }
+  return held
+}
+
+const queueOf = (stored: StoredSession): OutboundQueue => {
+  const entries = [...stored.queue.values()].map((delivery) => ({
+    position: delivery.position,
+    publication: Publication.fromStored(delivery.message),
+    options: {
+      qos: delivery.qos,
+      retainAsPublished: false,
+      subscriptionIdentifiers: delivery.subscriptionIdentifiers,
+      group: undefined,
+      isRetained: delivery.retain
+    },
+    qos: delivery.qos,
+    isReleased: delivery.isReleased
+  }))
+  return OutboundQueue.restore({ entries, nextPosition: stored.nextPosition, sentBefore: stored.sentBefore })
+}
