@@ -155,6 +155,11 @@ export class OutboundQueue {
     entry.wasSent = true
   }
 
+  /** Whether it was sent on this connection, rather than only on an earlier one. */
+  isCurrent(entry: OutboundEntry): boolean {
+    return entry.position < this.resend
+  }
+
   /** The entry in flight with that Packet Identifier; undefined when there is none. */
   find(packetId: number): OutboundEntry | undefined {
     const offset = (packetId - 1 - (this.head % PACKET_IDS) + PACKET_IDS) % PACKET_IDS

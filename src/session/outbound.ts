@@ -262,8 +262,9 @@ const take = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): v
 }
 
 const complete = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): void => {
+  // What only an earlier connection sent does not count against the quota of this one.
+  if (state.queue?.isCurrent(entry) === true) state.unacknowledged--
   take(state, entry, out)
-  if (state.unacknowledged > 0) state.unacknowledged--
 }
 
 /** A new connection has taken up the session: what is in flight is owed again, then what waited. */

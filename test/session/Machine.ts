@@ -68,19 +68,18 @@ export type Output =
   | { readonly _tag: "Decide"; readonly decisions: ReadonlyArray<Decision> }
   | { readonly _tag: "Authenticate"; readonly request: AuthRequest }
   | { readonly _tag: "RenewPermissions" }
-  | { readonly _tag: "Recorded"; readonly record: SessionRecord }
   | { readonly _tag: "Dropped"; readonly topic: string; readonly reason: DropReason }
   | { readonly _tag: "Refused"; readonly refusal: Refusal }
 
 export class RecordingLink implements Link {
   backlogBytes = 0
   isClosed = false
-  /** Packets with a larger payload do not fit the client's Maximum Packet Size. */
-  payloadBytesMax = Number.POSITIVE_INFINITY
 
   constructor(
     readonly protocolVersion: ProtocolVersion,
-    private readonly log: Array<Output>
+    private readonly log: Array<Output>,
+    /** Packets with a larger payload do not fit the client's Maximum Packet Size. */
+    private readonly payloadBytesMax: number
   ) {}
 
   readonly sendPublish = (publication: Publication, header: PublishHeader): boolean => {
@@ -132,9 +131,13 @@ export const identity: Identity = {
 
 export class Machine implements SessionOutputs {
   readonly log: Array<Output> = []
+  /** What it put on record. */
+  readonly records: Array<SessionRecord> = []
   readonly counters = new Counters()
   readonly state: SessionState
   nowMs = START_MS
+  /** Of the connections to come. */
+  payloadBytesMax = Number.POSITIVE_INFINITY
   /** What the router answers to a publication. */
   routerHasSpace = true
 
@@ -159,7 +162,7 @@ export class Machine implements SessionOutputs {
 
   connect(options: ConnectOptions = {}): RecordingLink {
     const { version = 5 } = options
-    const link = new RecordingLink(version, this.log)
+    const link = new RecordingLink(version, this.log, this.payloadBytesMax)
     attach(
       this.state,
       {
@@ -301,7 +304,7 @@ export class Machine implements SessionOutputs {
     this.log.push({ _tag: "RenewPermissions" })
   }
   record(record: SessionRecord): void {
-    this.log.push({ _tag: "Recorded", record })
+    this.records.push(record)
   }
   afterCommit(action: () => void): void {
     action()
