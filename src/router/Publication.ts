@@ -32,7 +32,10 @@ export class Publication implements PublishContent {
   readonly qos: Qos
   /** RETAIN as the publisher set it. */
   readonly retain: boolean
-  readonly publisher: Publisher | undefined
+  /** Until it has heard the outcome. */
+  publisher: Publisher | undefined
+  /** "" for the broker's own messages. */
+  readonly publisherId: string
   readonly packetId: number
   readonly epoch: number
   /** Milliseconds since the epoch; 0 when it never expires. */
@@ -40,8 +43,8 @@ export class Publication implements PublishContent {
   /** How many targets it has; with more than one the encoded frame is worth keeping. Set by the router. */
   targets = 0
   private kept = false
-  /** Those who must have stored it before its publisher is told, and what it will be told. */
-  private holds = 0
+  /** Those who must be done with it before its publisher is told, the router first of all, and what it will be told. */
+  private holds = 1
   private outcome: ReasonCode = ReasonCode.Success
   private frames: [Frame | undefined, Frame | undefined, Frame | undefined, Frame | undefined] | undefined
 
@@ -54,6 +57,7 @@ export class Publication implements PublishContent {
     this.qos = header.qos
     this.retain = header.retain
     this.publisher = origin.publisher
+    this.publisherId = origin.publisher?.clientId ?? ""
     this.packetId = origin.packetId
     this.epoch = origin.epoch
     this.expiresAtMs =
@@ -136,16 +140,21 @@ export class Publication implements PublishContent {
     return this
   }
 
-  /** What the publisher will be told unless storing fails. */
-  decide(outcome: ReasonCode): void {
+  /** The router is done with it: what the publisher will be told unless storing fails. */
+  routed(outcome: ReasonCode): void {
     if (this.outcome === ReasonCode.Success) this.outcome = outcome
+    this.settle(true)
   }
 
   /** One hold less. With the last the publisher hears the outcome, if it waits for one. */
   settle(isStored: boolean): void {
     if (!isStored) this.outcome = ReasonCode.UnspecifiedError
     this.holds--
-    if (this.holds === 0 && this.packetId !== 0) this.publisher?.published(this, this.outcome)
+    if (this.holds > 0) return
+    const { publisher } = this
+    // Nobody waits any more; and a message that is kept for long must not keep its publisher's session.
+    this.publisher = undefined
+    if (this.packetId !== 0) publisher?.published(this, this.outcome)
   }
 
   /** The encoded packet, shared by all receivers of that protocol version. */

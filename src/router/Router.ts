@@ -222,7 +222,6 @@ export class Router implements Behaviour<RouterMessage> {
     const accepted = !publication.retain || this.retain(publication, nowMs)
     const { groups, targets } = this.cache.lookup(publication.topic.name)
     const { publisher } = publication
-    publication.hold()
     publication.targets = targets.length + groups.length
     let matched = false
     for (const target of targets) {
@@ -237,8 +236,7 @@ export class Router implements Behaviour<RouterMessage> {
       if (!group.deliver(publication)) counters.droppedMailboxFull++
     }
     if (!matched) counters.messagesUnmatched++
-    publication.decide(outcome(accepted, matched))
-    publication.settle(true)
+    publication.routed(outcome(accepted, matched))
     return 1 + targets.length
   }
 

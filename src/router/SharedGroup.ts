@@ -88,7 +88,7 @@ export class SharedGroup {
     const candidates = live.length > 0 ? live : this.members
     const count = candidates.length
     if (count <= 1) return candidates[0]
-    if (this.options.isOrdered) return candidates[hash(publication.publisher?.clientId ?? "") % count]
+    if (this.options.isOrdered) return candidates[hash(publication.publisherId) % count]
     switch (this.options.strategy) {
       case "round-robin":
         return candidates[this.cursor++ % count]
@@ -103,7 +103,7 @@ export class SharedGroup {
       case "hash-topic":
         return candidates[hash(publication.topic.name) % count]
       case "hash-client":
-        return candidates[hash(publication.publisher?.clientId ?? "") % count]
+        return candidates[hash(publication.publisherId) % count]
     }
   }
 
