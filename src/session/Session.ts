@@ -318,6 +318,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
   /** The router lost the subscriptions, and with them the SUBACKs that it owed: those clients are being closed. */
   private resubscribe(): void {
     this.pending = undefined
+    this.state.ghosts = 0
     forgetUnrouted(this.state, this)
     const held = this.state.subscriptions
     if (held === undefined || held.size === 0) return
@@ -341,7 +342,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     const pending = this.pending?.get(token)
     if (pending === undefined) return
     this.pending?.delete(token)
-    if (this.isConnected) onSubscribed(this.state, pending, hasRetained, this)
+    onSubscribed(this.state, pending, hasRetained, this)
   }
 
   /** One deadline for all that the session waits for; one that comes early just looks again. */

@@ -61,6 +61,8 @@ export interface ReceivedPublish {
 
 /** A SUBSCRIBE whose subscriptions the router is taking up. */
 export interface PendingSuback {
+  /** Who asked: SUBACK is for nobody else. Undefined for the session's own question, see `ghosts`. */
+  readonly link: Link | undefined
   readonly packetId: number
   readonly reasonCodes: ReadonlyArray<number>
   /** What has to be replayed once SUBACK has left. */
@@ -96,6 +98,8 @@ export class SessionState {
   parked: Parked | undefined = undefined
 
   subscriptions: Map<string, HeldSubscription> | undefined = undefined
+  /** Ended sessions whose deliveries may still be on their way: until the router has answered, what comes is theirs. */
+  ghosts = 0
   queue: OutboundQueue | undefined = undefined
   /** Sent on this connection and not completed: what counts against the send quota. */
   unacknowledged = 0

@@ -102,7 +102,12 @@ export const endSession = (state: SessionState, out: SessionOutputs): void => {
   if (state.subscriptions !== undefined) {
     const filters = [...state.subscriptions.values()].map((held) => held.filter)
     state.subscriptions = undefined
-    if (filters.length > 0) out.unsubscribe(filters)
+    if (filters.length > 0) {
+      out.unsubscribe(filters)
+      // [MQTT-3.1.2-4]: what the router sends before it reads this is not the next session's. Its answer comes behind it.
+      state.ghosts++
+      out.subscribe([], { link: undefined, packetId: 0, reasonCodes: [], replays: [] })
+    }
   }
   for (const group of sharedGroupsOf(state)) giveBack(state, group, out)
   recordEnd(state, out)

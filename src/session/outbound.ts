@@ -27,6 +27,10 @@ export const deliver = (
   out: SessionOutputs
 ): void => {
   const { options, publication } = delivery
+  if (state.ghosts > 0) {
+    if (options.group !== undefined) out.redispatch(options.group, [publication])
+    return
+  }
   const mayReceive = state.permissions.deliver
   if (mayReceive !== undefined && !mayReceive(publication.topic.name)) {
     state.counters.droppedNotAuthorized++
@@ -355,7 +359,7 @@ export const onRetainedPage = (
     return
   for (const publication of page.publications) {
     // [MQTT-3.8.3-3]
-    if (replay.noLocal && publication.publisher?.clientId === state.clientId) continue
+    if (replay.noLocal && publication.publisherId === state.clientId) continue
     deliver(state, { publication, options: replay.options }, nowMs, out)
   }
   // Not before: a delivery pumps, and would ask for the same page again.

@@ -92,7 +92,7 @@ const grant = (
 ): void => {
   const held = (state.subscriptions ??= new Map())
   const reasonCodes: Array<number> = []
-  const accepted: Array<HeldSubscription> = []
+  const accepted: Array<readonly [topicFilter: string, held: HeldSubscription]> = []
   const replays: Array<Replay> = []
   for (const [index, request] of packet.subscriptions.entries()) {
     const each = judged[index]
@@ -109,7 +109,7 @@ const grant = (
     const entry: HeldSubscription = { filter: each.filter, subscription }
     held.set(request.topicFilter, entry)
     recordSubscribe(state, request, packet.subscriptionIdentifier, out)
-    accepted.push(entry)
+    accepted.push([request.topicFilter, entry])
     reasonCodes.push(request.qos)
     if (replayWanted(each.filter, request, existed)) {
       replays.push({
@@ -120,7 +120,13 @@ const grant = (
       })
     }
   }
-  out.afterCommit(() => out.subscribe(accepted, { packetId: packet.packetId, reasonCodes, replays }))
+  const { link } = state
+  out.afterCommit(() => {
+    // What has been unsubscribed since, or went with its session, must not reach the router any more.
+    const current = accepted.filter(([topicFilter, entry]) => state.subscriptions?.get(topicFilter) === entry)
+    const subscriptions = current.map(([, entry]) => entry)
+    out.subscribe(subscriptions, { link, packetId: packet.packetId, reasonCodes, replays })
+  })
 }
 
 const refusalOf = (
@@ -179,6 +185,11 @@ export const onSubscribed = (
   hasRetained: boolean,
   out: SessionOutputs
 ): void => {
+  if (pending.link === undefined) {
+    state.ghosts = Math.max(0, state.ghosts - 1)
+    return
+  }
+  if (pending.link !== state.link) return
   out.send({
     _tag: "Suback",
     packetId: pending.packetId,

@@ -136,6 +136,9 @@ export class Machine implements SessionOutputs {
   readonly counters = new Counters()
   readonly state: SessionState
   nowMs = START_MS
+  /** The journal takes its time: what waits for it happens with `commit`. */
+  isSlowToCommit = false
+  private readonly actions: Array<() => void> = []
   /** Of the connections to come. */
   payloadBytesMax = Number.POSITIVE_INFINITY
   /** What the router answers to a publication. */
@@ -238,6 +241,15 @@ export class Machine implements SessionOutputs {
     for (const output of this.take("Subscribed")) onSubscribed(this.state, output.pending, hasRetained, this)
   }
 
+  commit(): void {
+    for (const action of this.actions.splice(0)) action()
+  }
+
+  /** The router has taken up what it was asked to, and answers. */
+  subscribed(): void {
+    for (const output of this.take("Subscribed")) onSubscribed(this.state, output.pending, false, this)
+  }
+
   // What it did
 
   /** Everything recorded since the last call, which is forgotten. */
@@ -307,7 +319,8 @@ export class Machine implements SessionOutputs {
     this.records.push(record)
   }
   afterCommit(action: () => void): void {
-    action()
+    if (this.isSlowToCommit) this.actions.push(action)
+    else action()
   }
   settleAfterCommit(publication: Publication): void {
     publication.settle(true)
@@ -324,7 +337,6 @@ export class Machine implements SessionOutputs {
   deliver(): boolean {
     throw new Error("the machine does not deliver to itself")
   }
-  subscribed(): void {}
   retainedPage(): void {}
   reclaim(): void {}
   published(): void {}

@@ -1,0 +1,277 @@
+import { describe, expect, test } from "bun:test"
+import { allowAll } from "../../src/auth/Authorizer.ts"
+import type { SubscriptionRequest } from "../../src/protocol/Packet.ts"
+import type { DeliveryOptions, RetainedPage } from "../../src/router/Subscriber.ts"
+import { onRetainedPage, pump } from "../../src/session/outbound.ts"
+import { onSubscribe, onUnsubscribe } from "../../src/session/subscriptions.ts"
+import type { TenantSettings } from "../../src/tenant/TenantSettings.ts"
+import { Machine, payloadOf, publicationOf, subscribePacket } from "./Machine.ts"
+
+const request = (topicFilter: string, options: Partial<SubscriptionRequest> = {}): SubscriptionRequest => ({
+  topicFilter,
+  qos: 1,
+  noLocal: false,
+  retainAsPublished: false,
+  retainHandling: 0,
+  ...options
+})
+
+const subscribe = (machine: Machine, ...filters: ReadonlyArray<string | SubscriptionRequest>): void => {
+  const subscriptions = filters.map((each) => (typeof each === "string" ? request(each) : each))
+  onSubscribe(machine.state, subscribePacket({ subscriptions }), machine)
+}
+
+const unsubscribe = (machine: Machine, ...topicFilters: ReadonlyArray<string>): void =>
+  onUnsubscribe(
+    machine.state,
+    { _tag: "Unsubscribe", packetId: 2, topicFilters, userProperties: [] },
+    machine
+  )
+
+const connected = (settings: Partial<TenantSettings> = {}, version: 4 | 5 = 5): Machine => {
+  const machine = new Machine(settings)
+  machine.connect({ version, properties: version === 5 ? { sessionExpiryInterval: 60 } : {} })
+  machine.all()
+  return machine
+}
+
+/** The reason codes of the SUBACKs and UNSUBACKs that left. */
+const codes = (machine: Machine) =>
+  machine
+    .take("Control")
+    .flatMap(({ packet }) =>
+      packet._tag === "Suback" || packet._tag === "Unsuback" ? [[...packet.reasonCodes]] : []
+    )
+
+describe("SUBACK", () => {
+  test("[MQTT-3.8.4-1] waits for the journal and for the router", () => {
+    const machine = connected()
+    machine.isSlowToCommit = true
+    subscribe(machine, "a")
+    machine.subscribed()
+    expect(codes(machine)).toEqual([])
+    machine.commit()
+    expect(codes(machine)).toEqual([])
+    machine.subscribed()
+    expect(codes(machine)).toEqual([[1]])
+  })
+
+  test("[MQTT-3.8.4-6] has a code for each filter, in their order", () => {
+    const machine = connected({ topicLevelsMax: 3, subscriptionsMax: 2 })
+    machine.state.permissions = { ...allowAll, subscribe: (filter) => filter !== "secret" }
+    subscribe(machine, "a", "secret", "a/#/b", "a/b/c/d", "b", "c", "a")
+    machine.subscribed()
+    expect(codes(machine)).toEqual([[1, 0x87, 0x8f, 0x8f, 1, 0x97, 1]])
+  })
+
+  test("goes to the connection that asked, not to one that has taken over since", () => {
+    const machine = connected()
+    subscribe(machine, "a")
+    machine.connect({ properties: { sessionExpiryInterval: 60 } })
+    machine.subscribed()
+    expect(codes(machine)).toEqual([])
+    expect([...(machine.state.subscriptions?.keys() ?? [])]).toEqual(["a"])
+  })
+})
+
+describe("what the journal was still writing when it no longer mattered", () => {
+  const cases: ReadonlyArray<readonly [name: string, then: (machine: Machine) => void]> = [
+    ["[MQTT-3.10.4-2] an UNSUBSCRIBE", (machine) => unsubscribe(machine, "a")],
+    ["[MQTT-3.1.2-4] a session that began anew", (machine) => machine.connect({ clean: true })],
+    ["a session that ended", (machine) => machine.disconnect(0, { sessionExpiryInterval: 0 })]
+  ]
+  test.each(cases)("%s is not followed by the subscription", (_name, then) => {
+    const machine = connected()
+    machine.isSlowToCommit = true
+    subscribe(machine, "a", "b")
+    then(machine)
+    machine.wait(0)
+    machine.take("Subscribed")
+    machine.commit()
+    const filters = machine
+      .take("Subscribed")
+      .flatMap(({ subscriptions }) => subscriptions.map((held) => held.filter.filter))
+    expect(filters).not.toContain("a")
+  })
+
+  test("of two subscriptions to a filter the later one is left", () => {
+    const machine = connected()
+    machine.isSlowToCommit = true
+    subscribe(machine, request("a", { qos: 0 }))
+    subscribe(machine, request("a", { qos: 2 }))
+    machine.commit()
+    const granted = machine.take("Subscribed").flatMap(({ subscriptions }) => subscriptions)
+    expect(granted.map((held) => held.subscription.qos)).toEqual([2])
+  })
+})
+
+describe("a session that begins anew", () => {
+  test("[MQTT-3.1.2-4] does not get what was on its way to the one before", () => {
+    const machine = connected()
+    machine.subscribeTo({ subscriptions: [request("a")] })
+    machine.connect({ clean: true })
+    machine.all()
+    machine.give({ payload: "old", qos: 1 })
+    expect(machine.payloads()).toEqual([])
+  })
+
+  test("[MQTT-3.1.2-4] gets all that comes once the router knows", () => {
+    const machine = connected()
+    machine.subscribeTo({ subscriptions: [request("a")] })
+    machine.connect({ clean: true })
+    subscribe(machine, "b")
+    machine.give({ payload: "old", qos: 1 })
+    machine.subscribed()
+    machine.give({ payload: "new", qos: 1 })
+    expect(machine.payloads()).toEqual(["new"])
+  })
+
+  test("one that held no subscriptions waits for nobody", () => {
+    const machine = connected()
+    machine.connect({ clean: true })
+    machine.all()
+    machine.give({ payload: "new" })
+    expect(machine.payloads()).toEqual(["new"])
+  })
+})
+
+describe("UNSUBSCRIBE", () => {
+  test("[MQTT-3.10.4-4] [MQTT-3.11.3-1] compares filters character by character and answers each", () => {
+    const machine = connected()
+    machine.subscribeTo({ subscriptions: [request("a/+"), request("b")] })
+    machine.all()
+    unsubscribe(machine, "a/b", "b", "a/+", "a/#/b")
+    expect(codes(machine)).toEqual([[0x11, 0, 0, 0x8f]])
+  })
+})
+
+describe("what a tenant does not offer", () => {
+  const cases: ReadonlyArray<readonly [settings: Partial<TenantSettings>, filter: string, code: number]> = [
+    [{ wildcardSubscriptionAvailable: false }, "a/+", 0xa2],
+    [{ wildcardSubscriptionAvailable: false }, "$share/g/#", 0xa2],
+    [{ sharedSubscriptionAvailable: false }, "$share/g/a", 0x9e]
+  ]
+  test.each(cases)("%j closes the connection of version 5 that asks for %s", (settings, filter, code) => {
+    const machine = connected(settings)
+    subscribe(machine, filter)
+    expect(machine.take("Close").map((output) => output.reasonCode)).toEqual([code])
+  })
+  test.each(cases)("[v3 MQTT-3.8.3-2] %j refuses %s to earlier versions", (settings, filter, code) => {
+    const machine = connected(settings, 4)
+    subscribe(machine, filter)
+    machine.subscribed()
+    expect(codes(machine)).toEqual([[code]])
+    expect(machine.take("Close")).toEqual([])
+  })
+})
+
+/** The page that was asked for last, with these payloads. */
+const answer = (machine: Machine, payloads: ReadonlyArray<string>, cursor?: string): void => {
+  const [asked] = machine.take("Asked")
+  if (asked === undefined) throw new Error("no page was asked for")
+  const { limit, replay } = asked
+  const page: RetainedPage = {
+    _tag: "RetainedPage",
+    publications: payloads.map((payload) => publicationOf({ payload, qos: 1, retain: true })),
+    request: { _tag: "RetainedRequest", subscriber: machine, limit, ...replay },
+    cursor
+  }
+  onRetainedPage(machine.state, page, machine.nowMs, machine)
+}
+
+const sent = (machine: Machine): ReadonlyArray<string> =>
+  machine.take("Sent").map((output) => payloadOf(output.publication))
+
+describe("retained messages of a new subscription", () => {
+  test("[MQTT-3.3.1-9] come page by page, the next when the client has taken the last", () => {
+    const machine = connected({ inflightMax: 2 })
+    machine.subscribeTo({ subscriptions: [request("#")] }, true)
+    answer(machine, ["1", "2", "3"], "from 4")
+    expect(sent(machine)).toEqual(["1", "2"])
+    expect(machine.take("Asked")).toEqual([])
+    machine.ack("Puback", 1)
+    expect(sent(machine)).toEqual(["3"])
+    answer(machine, ["4"])
+    machine.ack("Puback", 2)
+    machine.ack("Puback", 3)
+    expect(sent(machine)).toEqual(["4"])
+    expect(machine.take("Asked")).toEqual([])
+    expect(machine.state.replays ?? []).toEqual([])
+  })
+
+  test("wait for a client that does not take its bytes", () => {
+    const machine = connected()
+    const link = machine.state.link as { backlogBytes: number } | undefined
+    if (link === undefined) throw new Error("not connected")
+    link.backlogBytes = 10_000_000
+    machine.subscribeTo({ subscriptions: [request("#")] }, true)
+    expect(machine.take("Asked")).toEqual([])
+    link.backlogBytes = 0
+    pump(machine.state, machine.nowMs, machine)
+    expect(machine.take("Asked").length).toBe(1)
+  })
+
+  test("[MQTT-3.3.1-8] carry RETAIN and the subscription's identifier", () => {
+    const machine = connected()
+    machine.subscribeTo({ subscriptions: [request("#")], subscriptionIdentifier: 7 }, true)
+    answer(machine, ["1"])
+    const [message] = machine.take("Sent")
+    expect([message?.retain, message?.subscriptionIdentifiers]).toEqual([true, [7]])
+  })
+
+  const handling: ReadonlyArray<
+    readonly [clause: string, retainHandling: 0 | 1 | 2, first: number, again: number]
+  > = [
+    ["[MQTT-3.3.1-9]", 0, 1, 1],
+    ["[MQTT-3.3.1-10]", 1, 1, 0],
+    ["[MQTT-3.3.1-11]", 2, 0, 0]
+  ]
+  test.each(handling)("%s with Retain Handling %i", (_clause, retainHandling, first, again) => {
+    const machine = connected()
+    for (const pages of [first, again]) {
+      machine.subscribeTo({ subscriptions: [request("a", { retainHandling })] }, true)
+      expect(machine.take("Asked").length).toBe(pages)
+      machine.state.replays = undefined
+      machine.state.replayAsked = false
+    }
+  })
+
+  test("do not come to a shared subscription (4.8.2)", () => {
+    const machine = connected()
+    machine.subscribeTo({ subscriptions: [request("$share/g/a")] }, true)
+    expect(machine.take("Asked")).toEqual([])
+  })
+
+  test("[MQTT-3.10.4-2] stop with UNSUBSCRIBE; those of other filters go on", () => {
+    const machine = connected()
+    machine.subscribeTo({ subscriptions: [request("a/#"), request("b/#")] }, true)
+    const [asked] = machine.take("Asked")
+    unsubscribe(machine, "a/#")
+    expect(asked?.replay.topicFilter).toBe("a/#")
+    answer(machine, ["b"])
+    expect(sent(machine)).toEqual(["b"])
+  })
+
+  test("that an earlier connection asked for are not this one's", () => {
+    const machine = connected()
+    machine.subscribeTo({ subscriptions: [request("#")] }, true)
+    const [asked] = machine.take("Asked")
+    machine.lose()
+    machine.connect({ properties: { sessionExpiryInterval: 60 } })
+    machine.all()
+    if (asked === undefined) throw new Error("no page was asked for")
+    const options: DeliveryOptions = asked.replay.options
+    onRetainedPage(
+      machine.state,
+      {
+        _tag: "RetainedPage",
+        publications: [publicationOf({ payload: "late", retain: true })],
+        request: { _tag: "RetainedRequest", subscriber: machine, limit: 1, ...asked.replay, options },
+        cursor: undefined
+      },
+      machine.nowMs,
+      machine
+    )
+    expect(sent(machine)).toEqual([])
+  })
+})
