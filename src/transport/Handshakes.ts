@@ -20,6 +20,8 @@ export interface Expiring {
 
 export class Handshakes {
   private readonly deadlines = new Map<Expiring, number>()
+  /** Those among them that are established and end: they are no handshake timeouts. */
+  private readonly ending = new Set<Expiring>()
   private expired = 0
   private isOver = false
 
@@ -29,7 +31,7 @@ export class Handshakes {
   ) {}
 
   get pending(): number {
-    return this.deadlines.size
+    return this.deadlines.size - this.ending.size
   }
 
   get timeouts(): number {
@@ -50,21 +52,23 @@ export class Handshakes {
     this.deadlines.set(wire, (wire.acceptedAtMs ?? this.nowMs()) + this.timeoutMs)
   }
 
-  /** Destroys the wire unless it is done in `withinMs` from now. */
-  addWithin(wire: Expiring, withinMs: number): void {
+  /** An established wire ends: it is destroyed unless that is done in `withinMs` from now. */
+  addEnding(wire: Expiring, withinMs: number): void {
     this.deadlines.set(wire, this.nowMs() + withinMs)
+    this.ending.add(wire)
   }
 
   /** Established or gone. False when it was not here. */
   delete(wire: Expiring): boolean {
+    this.ending.delete(wire)
     return this.deadlines.delete(wire)
   }
 
   expire(nowMs: number): void {
     for (const [wire, deadlineMs] of this.deadlines) {
       if (nowMs < deadlineMs) continue
-      this.deadlines.delete(wire)
-      this.expired += 1
+      if (!this.ending.has(wire)) this.expired += 1
+      this.delete(wire)
       wire.destroy()
     }
   }
@@ -73,6 +77,7 @@ export class Handshakes {
     this.isOver = true
     for (const wire of [...this.deadlines.keys()]) wire.destroy()
     this.deadlines.clear()
+    this.ending.clear()
   }
 }
 

@@ -300,7 +300,7 @@ class WebSocketWire implements Wire, WireHandler {
     this.state = "ending"
     this.closing = last
     if (this.flush() || handshakes.isStopped) this.inner.end()
-    else handshakes.addWithin(this, CLOSE_WITHIN_MS)
+    else handshakes.addEnding(this, CLOSE_WITHIN_MS)
   }
 
   private tellClosed(reason: string | undefined): void {

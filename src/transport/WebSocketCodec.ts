@@ -4,7 +4,8 @@
  * The decoder is pulled, so that a paused connection stops in the middle of a chunk: `feed` a chunk, then `next` until it
  * answers "more". Payload of binary messages is handed on as it arrives, unmasked in place: an MQTT packet may span frames
  * and a frame may span chunks [MQTT-6.0.0-2], so nothing is gained by waiting for the end of either, and nothing is
- * buffered but a frame header (14 bytes) and a control frame's payload (125 bytes).
+ * buffered but a frame header (14 bytes) and a control frame's payload (125 bytes). The payloads of all data frames in a
+ * chunk are moved together, so that a read of a hundred small frames is one batch for whoever decodes MQTT.
  * No extension is ever negotiated, so a reserved bit is an error and there is no compression bomb.
  */
 
@@ -56,12 +57,18 @@ export class WebSocketDecoder {
   private readonly control = new Uint8Array(CONTROL_BYTES_MAX)
   private controlLength = 0
   private isOver = false
+  /** Where the payload that was moved together lies in the chunk; -1 when there is none yet. */
+  private dataStart = -1
+  private dataEnd = 0
+  /** What came after data that had to be handed on first. */
+  private deferred: WebSocketToken | undefined
 
   constructor(private readonly frameBytesMax: number) {}
 
-  /** Bytes were fed that `next` has not looked at. */
+  /** `next` would do more than ask for input: bytes wait, or a control frame that is complete. */
   get hasInput(): boolean {
-    return this.at < this.chunk.length && !this.isOver
+    if (this.deferred !== undefined) return true
+    return !this.isOver && (this.at < this.chunk.length || this.remaining === 0)
   }
 
   /** Takes the next chunk, which is written to (unmasked in place). Only after `next` answered "more". */
@@ -72,16 +79,32 @@ export class WebSocketDecoder {
 
   /** The next token. After "close" or "error" it answers "more" for ever: what follows is not looked at. */
   next(): WebSocketToken {
+    const { deferred } = this
+    this.deferred = undefined
+    this.dataStart = -1
+    if (deferred !== undefined) return deferred
     while (!this.isOver) {
       if (this.remaining < 0) {
-        if (!this.readHeader()) return "more"
+        if (!this.readHeader()) return this.dataFirst("more")
         const broken = this.startFrame()
-        if (broken !== undefined) return broken
+        if (broken !== undefined) return this.dataFirst(broken)
       }
-      const token = this.opcode >= OPCODE_CLOSE ? this.readControl() : this.readData()
-      if (token !== undefined) return token
+      if (this.opcode >= OPCODE_CLOSE) {
+        // After data, the control frame is read by the next call.
+        return this.dataStart < 0 ? this.readControl() : this.dataFirst("more")
+      }
+      this.readData()
+      if (this.remaining > 0) return this.dataFirst("more")
     }
     return "more"
+  }
+
+  /** Hands on the data that lies before a token; the token comes with the next call. */
+  private dataFirst(token: WebSocketToken): WebSocketToken {
+    if (this.dataStart < 0) return token
+    if (token !== "more") this.deferred = token
+    this.payload = this.chunk.subarray(this.dataStart, this.dataEnd)
+    return "payload"
   }
 
   /** Collects a header; true when it is whole. */
@@ -110,7 +133,7 @@ export class WebSocketDecoder {
     if (length < 0) return this.fail(CloseCode.protocolError, "ill-formed payload length")
     if (length > this.frameBytesMax) return this.fail(CloseCode.tooBig, "frame too large")
     const maskStart = headerBytes(second) - 4
-    this.mask.set(header.subarray(maskStart, maskStart + 4))
+    for (let index = 0; index < 4; index++) this.mask[index] = header[maskStart + index]!
     this.maskAt = 0
     this.remaining = length
     return undefined
@@ -139,24 +162,29 @@ export class WebSocketDecoder {
     }
   }
 
-  /** A piece of a binary message, as much as is here. */
-  private readData(): WebSocketToken | undefined {
-    const length = Math.min(this.remaining, this.chunk.length - this.at)
+  /** Unmasks a piece of a binary message, as much as is here, and moves it to the data before it. */
+  private readData(): void {
+    const { chunk } = this
     const start = this.at
+    const length = Math.min(this.remaining, chunk.length - start)
     this.at += length
     this.remaining -= length
-    if (length > 0) {
-      this.payload = this.chunk.subarray(start, this.at)
-      unmask(this.payload, this.mask, this.maskAt)
-      this.maskAt = (this.maskAt + length) & 3
-    }
     if (this.remaining === 0) this.remaining = -1
-    if (length > 0) return "payload"
-    return this.remaining < 0 ? undefined : "more"
+    const isFirst = this.dataStart < 0
+    if (isFirst && length > 0) {
+      this.dataStart = start
+      this.dataEnd = start
+    }
+    const { dataEnd, mask, maskAt } = this
+    if (length < WORDS_FROM_BYTES)
+      for (let at = 0; at < length; at++) chunk[dataEnd + at] = chunk[start + at]! ^ mask[(maskAt + at) & 3]!
+    else unmaskWords(chunk, { start, length, mask, maskAt, target: dataEnd })
+    this.maskAt = (maskAt + length) & 3
+    this.dataEnd = dataEnd + length
   }
 
   /** A whole control frame, collected across chunks. */
-  private readControl(): WebSocketToken | undefined {
+  private readControl(): WebSocketToken {
     const { chunk, control, mask } = this
     while (this.remaining > 0 && this.at < chunk.length) {
       control[this.controlLength] = chunk[this.at++]! ^ mask[this.controlLength & 3]!
@@ -219,23 +247,31 @@ const isValidCloseCode = (code: number): boolean =>
 /** Below this a view of words costs more than it saves. */
 const WORDS_FROM_BYTES = 512
 
+interface Masked {
+  readonly start: number
+  readonly length: number
+  readonly mask: Uint8Array
+  /** How many bytes of the frame came before. */
+  readonly maskAt: number
+  /** Where the plain bytes go: `start` or before it. */
+  readonly target: number
+}
+
 /**
- * Unmasks `bytes` in place; `maskAt` is how many bytes of the frame came before. Long runs go by 32-bit words, aligned to
- * the buffer: 64 KiB take 6 µs instead of 36, 1 KiB 0.22 instead of 0.6 (Bun 1.4.5). The word is little-endian, as every machine is that Bun runs on.
+ * Unmasks a long part of `bytes` within them by 32-bit words, aligned to the buffer, and moves it: 64 KiB take 6 µs instead
+ * of 36, 1 KiB 0.22 instead of 0.6 (Bun 1.4.5). The word is little-endian, as every machine is that Bun runs on.
  */
-export const unmask = (bytes: Uint8Array, mask: Uint8Array, maskAt: number): void => {
-  let at = 0
-  if (bytes.length >= WORDS_FROM_BYTES) {
-    const toAlign = -bytes.byteOffset & 3
-    for (; at < toAlign; at++) bytes[at]! ^= mask[(maskAt + at) & 3]!
-    const words = (bytes.length - at) >> 2
-    let word = 0
-    for (let index = 3; index >= 0; index--) word = (word << 8) | mask[(maskAt + at + index) & 3]!
-    const view = new Int32Array(bytes.buffer, bytes.byteOffset + at, words)
-    for (let index = 0; index < words; index++) view[index]! ^= word
-    at += words * 4
-  }
-  for (; at < bytes.length; at++) bytes[at]! ^= mask[(maskAt + at) & 3]!
+const unmaskWords = (bytes: Uint8Array, masked: Masked): void => {
+  const { length, mask, maskAt, start, target } = masked
+  const toAlign = -(bytes.byteOffset + start) & 3
+  const words = (length - toAlign) >> 2
+  let word = 0
+  for (let index = 3; index >= 0; index--) word = (word << 8) | mask[(maskAt + toAlign + index) & 3]!
+  const view = new Int32Array(bytes.buffer, bytes.byteOffset + start + toAlign, words)
+  for (let index = 0; index < words; index++) view[index]! ^= word
+  for (let at = 0; at < toAlign; at++) bytes[start + at]! ^= mask[(maskAt + at) & 3]!
+  for (let at = toAlign + words * 4; at < length; at++) bytes[start + at]! ^= mask[(maskAt + at) & 3]!
+  if (target !== start) bytes.copyWithin(target, start, start + length)
 }
 
 /** The longest header of a frame that this end sends. */

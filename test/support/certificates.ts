@@ -30,6 +30,10 @@ export interface TestCertificates {
   readonly rogueClient: TestCertificate
   /** Signed properly, with names meant to confuse whoever takes them apart. */
   readonly hostileClient: TestCertificate
+  /** Signed properly, and listed in `revocationList`. */
+  readonly revokedClient: TestCertificate
+  /** The authority's revocation list, in PEM. */
+  readonly revocationList: string
 }
 
 /** The `openssl` command is installed. */
@@ -74,6 +78,31 @@ const make = (directory: string, request: Request): TestCertificate => {
   }
 }
 
+/** Revokes a certificate of the authority and makes its list. */
+const revoke = (directory: string, name: string): string => {
+  const path = (file: string) => join(directory, file)
+  writeFileSync(path("index.txt"), "")
+  writeFileSync(path("crlnumber"), "01\n")
+  const settings = `database=${path("index.txt")}\ncrlnumber=${path("crlnumber")}\ndefault_md=sha256\ndefault_crl_days=30`
+  writeFileSync(path("ca.cnf"), `[ca]\ndefault_ca=d\n[d]\n${settings}\n`)
+  const authority = [
+    "-config",
+    path("ca.cnf"),
+    "-cert",
+    path("authority.pem"),
+    "-keyfile",
+    path("authority.key")
+  ]
+  for (const step of [
+    ["-revoke", path(`${name}.pem`)],
+    ["-gencrl", "-out", path("crl.pem")]
+  ]) {
+    const made = spawnSync("openssl", ["ca", ...authority, ...step])
+    if (made.status !== 0) throw new Error(`openssl could not revoke ${name}: ${made.stderr.toString()}`)
+  }
+  return readFileSync(path("crl.pem"), "utf8")
+}
+
 let cached: TestCertificates | undefined
 
 /** The certificates of this process. */
@@ -104,7 +133,9 @@ export const testCertificates = (): TestCertificates => {
         altNames: "@names",
         section: "[names]\nURI.1=urn:x\\, DNS:admin.test\n",
         signer
-      })
+      }),
+      revokedClient: of({ name: "revoked", subject: "/CN=device-2", signer }),
+      revocationList: revoke(directory, "revoked")
     }
     return cached
   } finally {

@@ -174,6 +174,27 @@ describe.skipIf(!isOpensslAvailable)("TLS listener (needs the openssl command)",
     }
   )
 
+  test("a revoked client certificate is refused, another one of the same authority is not", async () => {
+    const { authority, client, revocationList, revokedClient, server } = testCertificates()
+    const credentials = {
+      certificates: [server] as const,
+      clientAuthorities: [authority.cert],
+      revocationLists: [revocationList]
+    }
+    const accepted = new Accepted()
+    const listener = tlsListener(optionsWith({ clientCertificates: "require", credentials }))
+    const { listening, stop } = await start(listener, accepted.acceptor)
+    const port = listening.port
+    const revoked = tls.connect({ port, host: "127.0.0.1", rejectUnauthorized: false, ...revokedClient })
+    revoked.on("error", () => undefined)
+    await once(revoked, "close")
+    expect(accepted.wires).toEqual([])
+    const valid = await connectTls(port, client)
+    expect((await accepted.nth(0)).wire.peer.certificate?.commonName).toBe("device-1")
+    valid.destroy()
+    await stop()
+  })
+
   test("a client certificate cannot smuggle names", async () => {
     const accepted = new Accepted()
     const { listening, stop } = await start(tlsListener(asksForClients("require")), accepted.acceptor)

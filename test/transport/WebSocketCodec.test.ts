@@ -6,7 +6,6 @@ import {
   closeFrame,
   NO_STATUS,
   pongFrame,
-  unmask,
   WebSocketDecoder,
   writeFrameHeader
 } from "../../src/transport/WebSocketCodec.ts"
@@ -247,36 +246,77 @@ describe("WebSocketDecoder", () => {
     FastCheck.assert(property, { seed: 6455, numRuns: 500 })
   })
 
-  test("hands on a part of a frame at once, and stops between tokens for a handler that pauses", () => {
+  test("hands on a part of a frame at once, and the frames of a chunk together", () => {
     const decoder = new WebSocketDecoder(FRAME_BYTES_MAX)
-    const frame = join(clientFrame(text("first")), clientFrame(text("second")))
-    decoder.feed(frame.subarray(0, 8))
+    const frames = join(clientFrame(text("first")), clientFrame(text("")), clientFrame(text("second")))
+    decoder.feed(frames.subarray(0, 8))
     expect(decoder.next()).toBe("payload")
     expect(Buffer.from(decoder.payload).toString()).toBe("fi")
     expect(decoder.next()).toBe("more")
-    decoder.feed(frame.subarray(8))
+    decoder.feed(frames.subarray(8))
     expect(decoder.next()).toBe("payload")
-    expect(Buffer.from(decoder.payload).toString()).toBe("rst")
-    expect(decoder.hasInput).toBe(true)
-    expect(decoder.next()).toBe("payload")
+    expect(Buffer.from(decoder.payload).toString()).toBe("rstsecond")
     expect(decoder.hasInput).toBe(false)
+    expect(decoder.next()).toBe("more")
+  })
+
+  const followers: ReadonlyArray<readonly [string, Uint8Array]> = [
+    ["ping", clientFrame(text(""), { opcode: 9 })],
+    ["close", clientFrame(text(""), { opcode: 8 })],
+    ["error", clientFrame(text(""), { opcode: 1 })]
+  ]
+  test.each(followers)(
+    "what follows data in a chunk (%s) waits for a handler that pauses",
+    (token, frame) => {
+      const decoder = new WebSocketDecoder(FRAME_BYTES_MAX)
+      decoder.feed(join(clientFrame(text("data")), frame))
+      expect(decoder.next()).toBe("payload")
+      expect(decoder.hasInput).toBe(true)
+      expect(decoder.next()).toBe(token as ReturnType<WebSocketDecoder["next"]>)
+      expect(decoder.hasInput).toBe(false)
+      expect(decoder.next()).toBe("more")
+    }
+  )
+
+  test("payload that was handed on is not written to again", () => {
+    const decoder = new WebSocketDecoder(FRAME_BYTES_MAX)
+    decoder.feed(
+      join(clientFrame(text("one")), clientFrame(text("!"), { opcode: 9 }), clientFrame(text("two")))
+    )
+    decoder.next()
+    const { payload } = decoder
+    for (let token = decoder.next(); token !== "more"; ) token = decoder.next()
+    expect(Buffer.from(payload).toString()).toBe("one")
   })
 })
 
-describe("unmask", () => {
-  test("agrees with the definition at every alignment, offset and length", () => {
-    const mask = Uint8Array.of(0x11, 0x22, 0x44, 0x88)
-    for (const length of [0, 1, 3, 4, 511, 512, 513, 515, 2000])
+describe("unmasking", () => {
+  test("at every alignment, cut, offset and length around the change to words", () => {
+    for (const length of [1, 3, 4, 511, 512, 513, 515, 2000])
       for (let alignment = 0; alignment < 4; alignment++)
-        for (let maskAt = 0; maskAt < 4; maskAt++) {
-          const all = new Uint8Array(length + 8).map((_, index) => index & 0xff)
-          const expected = all.map((byte, index) => {
-            const at = index - alignment
-            return at >= 0 && at < length ? byte ^ mask[(maskAt + at) & 3]! : byte
-          })
-          unmask(all.subarray(alignment, alignment + length), mask, maskAt)
-          expect(Buffer.compare(all, expected)).toBe(0)
+        for (let before = 0; before < 4; before++) {
+          const payload = new Uint8Array(before + length).map((_, index) => (index * 7) & 0xff)
+          const frame = clientFrame(payload, { mask: [0x11, 0x22, 0x44, 0x88] })
+          const first = frame.length - length
+          const aligned = new Uint8Array(length + 8).subarray(alignment, alignment + length)
+          aligned.set(frame.subarray(first))
+          const decoder = new WebSocketDecoder(FRAME_BYTES_MAX)
+          decoder.feed(frame.slice(0, first))
+          while (decoder.next() !== "more");
+          decoder.feed(aligned)
+          expect(decoder.next()).toBe("payload")
+          expect(Buffer.compare(decoder.payload, payload.subarray(before))).toBe(0)
         }
+  })
+
+  test("payloads that are moved together, long and short", () => {
+    const parts = [600, 3, 700, 1, 5000].map((length) =>
+      new Uint8Array(length).map((_, index) => (index * 13) & 0xff)
+    )
+    const decoder = new WebSocketDecoder(FRAME_BYTES_MAX)
+    decoder.feed(join(...parts.map((part) => clientFrame(part))))
+    expect(decoder.next()).toBe("payload")
+    expect(Buffer.compare(decoder.payload, join(...parts))).toBe(0)
   })
 })
 
