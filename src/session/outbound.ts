@@ -13,6 +13,7 @@ import type { Publication } from "../router/Publication.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, RetainedPage } from "../router/Subscriber.ts"
 import { recordDequeue, recordEnqueue, recordRelease } from "./durability.ts"
+import type { Link } from "./Link.ts"
 import { type OutboundEntry, OutboundQueue, Phase } from "./OutboundQueue.ts"
 import type { Replay, SessionOutputs, SessionState } from "./SessionState.ts"
 
@@ -130,10 +131,7 @@ export const pump = (state: SessionState, nowMs: number, out: SessionOutputs): v
   const { link, queue } = state
   if (link === undefined) return
   if (queue !== undefined) {
-    while (
-      state.unacknowledged < state.terms.sendQuota &&
-      link.backlogBytes <= state.settings.outboundBytesMax
-    ) {
+    while (mayPublish(state, link)) {
       const entry = queue.next()
       if (entry === undefined) break
       sendEntry(state, entry, nowMs, out)
@@ -142,18 +140,16 @@ export const pump = (state: SessionState, nowMs: number, out: SessionOutputs): v
   continueReplay(state, out)
 }
 
+const mayPublish = (state: SessionState, link: Link): boolean =>
+  state.unacknowledged < state.terms.sendQuota && link.backlogBytes <= state.settings.outboundBytesMax
+
 const sendEntry = (state: SessionState, entry: OutboundEntry, nowMs: number, out: SessionOutputs): void => {
   const queue = state.queue
   if (queue === undefined) return
   const { publication } = entry
   const packetId = queue.packetIdOf(entry)
-  if (entry.phase === Phase.Released) {
-    // [MQTT-4.4.0-1] [MQTT-4.3.3-4]
-    queue.advance(entry)
-    state.unacknowledged++
-    out.sendAck("Pubrel", packetId, ReasonCode.Success, "")
-    return
-  }
+  // Its PUBREL went out when the session was resumed, or when its PUBREC came.
+  if (entry.phase === Phase.Released) return queue.advance(entry)
   // [MQTT-3.3.2-5]; what was sent once is not given up any more [MQTT-4.3.3-7]
   if (!entry.wasSent && publication.isExpired(nowMs)) {
     state.counters.droppedExpired++
@@ -246,6 +242,7 @@ export const onAck = (
         // [MQTT-4.4.0-2] [MQTT-4.8.2-6]
         complete(state, entry, out)
       } else {
+        if (!isCounted(state, entry)) state.unacknowledged++
         entry.phase = Phase.Released
         recordRelease(state, entry, out)
         const { link } = state
@@ -266,22 +263,52 @@ const take = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): v
 }
 
 const complete = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): void => {
-  // What only an earlier connection sent does not count against the quota of this one.
-  if (state.queue?.isCurrent(entry) === true) state.unacknowledged--
+  if (isCounted(state, entry)) state.unacknowledged--
   take(state, entry, out)
 }
+
+/** Whether it counts against the quota of this connection: a PUBLISH that only an earlier connection sent does not. */
+const isCounted = (state: SessionState, entry: OutboundEntry): boolean =>
+  entry.phase === Phase.Released || state.queue?.isCurrent(entry) === true
 
 /** A new connection has taken up the session: what is in flight is owed again, then what waited. */
 export const resume = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
   state.unacknowledged = 0
-  state.queue?.rewind()
   const kept = state.queuedQos0
   state.queuedQos0 = undefined
   if (kept !== undefined) {
     for (const [publication, options] of kept) deliverQos0(state, publication, options, nowMs, out)
   }
+  resend(state, nowMs, out)
   pump(state, nowMs, out)
 }
+
+/**
+ * What is in flight, in its order and as far as the quota goes; but every PUBREL, because the quota holds back PUBLISHes
+ * alone. [MQTT-4.4.0-1] [MQTT-4.9.0-3] [MQTT-3.3.4-10]
+ */
+const resend = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
+  const { link, queue } = state
+  if (link === undefined || queue === undefined) return
+  queue.rewind()
+  for (const entry of queue.entries()) if (entry.phase === Phase.Released) state.unacknowledged++
+  for (let entry = queue.next(); entry !== undefined; entry = queue.next()) {
+    if (entry.phase === Phase.Released) {
+      queue.advance(entry)
+      sendPubrel(queue, entry, out)
+    } else if (mayPublish(state, link)) {
+      sendEntry(state, entry, nowMs, out)
+    } else {
+      break
+    }
+  }
+  for (const entry of queue.entries()) {
+    if (entry.phase === Phase.Released && !queue.isCurrent(entry)) sendPubrel(queue, entry, out)
+  }
+}
+
+const sendPubrel = (queue: OutboundQueue, entry: OutboundEntry, out: SessionOutputs): void =>
+  out.sendAck("Pubrel", queue.packetIdOf(entry), ReasonCode.Success, "")
 
 /** The shared subscriptions that have something in the queue which another member could deliver. [MQTT-4.8.2-4] */
 export const sharedGroupsOf = (state: SessionState): ReadonlyArray<SharedGroup> => {

@@ -67,8 +67,8 @@ interface InFlight {
   isReleased: boolean
   /** Sent on the present connection. */
   isCurrent: boolean
-  /** A PUBREC of what this connection has not repeated: PUBREL answers it, before it comes again in its turn. */
-  awaitsAnswer: boolean
+  /** The present connection sent its PUBREL alone, which no quota holds back. [MQTT-4.9.0-3] */
+  isPubrelOnly: boolean
 }
 
 /** What a client and an accountant would know. */
@@ -151,7 +151,10 @@ class Book {
     this.window = Math.min(each.window, 4)
     this.forgetConnection()
     this.resends = this.inFlight.map((entry) => ({ ...entry }))
-    for (const entry of this.inFlight) entry.isCurrent = false
+    for (const entry of this.inFlight) {
+      entry.isCurrent = false
+      entry.isPubrelOnly = false
+    }
     const droppedBefore = this.dropped
     machine.connect({
       clean: each.clean,
@@ -222,7 +225,6 @@ class Book {
       this.inFlight = this.inFlight.filter((one) => one !== entry)
     } else {
       entry.isReleased = true
-      entry.awaitsAnswer = !entry.isCurrent
     }
     this.machine.ack(qos === 1 ? "Puback" : isReleased ? "Pubcomp" : "Pubrec", id, reasonCode)
     this.look()
@@ -265,7 +267,7 @@ class Book {
   private look(): void {
     for (const output of this.machine.all()) this.read(output)
     // [MQTT-3.3.4-9]
-    const unacknowledged = this.inFlight.filter((entry) => entry.isCurrent)
+    const unacknowledged = this.inFlight.filter((entry) => entry.isCurrent && !entry.isPubrelOnly)
     expect(unacknowledged.length).toBeLessThanOrEqual(this.window)
     this.balance()
   }
@@ -281,8 +283,9 @@ class Book {
         const entry = this.inFlight.find((one) => one.id === output.packetId)
         expect(entry?.isReleased).toBe(true)
         if (entry === undefined || entry.isCurrent) return
-        if (entry.awaitsAnswer) entry.awaitsAnswer = false
-        else this.resent(entry)
+        // Its turn has come, or it answers a PUBREC for what this connection had not repeated.
+        entry.isPubrelOnly = true
+        this.resent(entry)
         return
       }
       case "Puback":
@@ -310,7 +313,7 @@ class Book {
         qos,
         isReleased: false,
         isCurrent: true,
-        awaitsAnswer: false
+        isPubrelOnly: false
       })
       return
     }
@@ -320,10 +323,12 @@ class Book {
   }
 
   private resent(entry: InFlight): void {
-    const [next, ...later] = this.resends.filter((one) => this.inFlight.some((held) => held.id === one.id))
-    // [MQTT-4.4.0-1] [MQTT-4.6.0-1]: in the order of the first time
-    expect(entry.id).toBe(next?.id ?? 0)
-    this.resends = later
+    const owed = this.resends.filter((one) => this.inFlight.some((held) => held.id === one.id))
+    const known = owed.find((one) => one.id === entry.id)
+    // [MQTT-4.4.0-1] [MQTT-4.6.0-1]: PUBLISHes and PUBRELs each in the order of the first time
+    const inTurn = owed.find((one) => one.isReleased === known?.isReleased)
+    if (known?.isReleased === entry.isReleased) expect(entry.id).toBe(inTurn?.id ?? 0)
+    this.resends = owed.filter((one) => one !== known)
     entry.isCurrent = true
   }
 }
