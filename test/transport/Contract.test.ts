@@ -1,7 +1,7 @@
 /** The rules of a wire, run against every adapter of the transport port. */
 
-import { describe, expect, test } from "bun:test"
-import { mkdtempSync } from "node:fs"
+import { afterAll, describe, expect, test } from "bun:test"
+import { mkdtempSync, rmSync } from "node:fs"
 import { networkInterfaces, tmpdir } from "node:os"
 import { join } from "node:path"
 import { CidrSet } from "../../src/transport/Cidr.ts"
@@ -25,6 +25,10 @@ interface Adapter {
     readonly connect: (listening: Listening) => Promise<TestClient> | TestClient
   }
 }
+
+const directory = mkdtempSync(join(tmpdir(), "heddle-wires-"))
+afterAll(() => rmSync(directory, { recursive: true, force: true }))
+let socketCount = 0
 
 const hasIpv6 = Object.values(networkInterfaces()).some((all) =>
   all?.some(({ address }) => address === "::1")
@@ -69,7 +73,7 @@ const adapters: ReadonlyArray<Adapter> = [
     name: "unix socket",
     kind: "unix",
     make: () => {
-      const path = join(mkdtempSync(join(tmpdir(), "heddle-")), "mqtt.sock")
+      const path = join(directory, `${(socketCount += 1)}.sock`)
       return { listener: unixListener({ name: "t", path }), connect: () => connectUnix(path) }
     }
   },

@@ -1,8 +1,8 @@
 /** What is particular to plain sockets and to memory: binding, stale files, admission, counting, lingering. */
 
-import { describe, expect, test } from "bun:test"
+import { afterAll, describe, expect, test } from "bun:test"
 import { spawnSync } from "node:child_process"
-import { existsSync, mkdtempSync, statSync, writeFileSync } from "node:fs"
+import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as Effect from "effect/Effect"
@@ -17,7 +17,11 @@ import { connectTcp, connectUnix } from "./clients.ts"
 const text = (characters: string): Uint8Array => Buffer.from(characters, "latin1")
 const failureOf = (listener: Listener) =>
   Effect.runPromise(Effect.flip(Effect.scoped(listener.listen(echoAcceptor))))
-const inTemp = (name: string): string => join(mkdtempSync(join(tmpdir(), "heddle-")), name)
+
+const directory = mkdtempSync(join(tmpdir(), "heddle-sockets-"))
+afterAll(() => rmSync(directory, { recursive: true, force: true }))
+let fileCount = 0
+const inTemp = (name: string): string => join(directory, `${(fileCount += 1)}-${name}`)
 
 const unlimited: AdmissionOptions = {
   ...{
