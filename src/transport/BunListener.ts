@@ -306,5 +306,5 @@ export const removeStaleSocket = (path: string): Effect.Effect<void> =>
       Effect.merge
     )
     // A directory that may not be written: binding reports it.
-    if (isRefused) yield* Effect.try(() => unlinkSync(path)).pipe(Effect.ignore)
+    if (isRefused) yield* Effect.option(Effect.try(() => unlinkSync(path)))
   })
