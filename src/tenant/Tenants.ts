@@ -1,6 +1,6 @@
 /**
  * The tenants of a broker that have (or had) clients: each made once, when its first client comes, from what the directory
- * says of it.
+ * says of it. While one tenant's settings are being asked for, its clients wait and those of the others do not.
  */
 
 import * as Effect from "effect/Effect"
@@ -20,23 +20,50 @@ export const makeTenants = (
 ): Effect.Effect<Tenants, never, TenantDirectory | Scope.Scope> =>
   Effect.gen(function* () {
     const directory = yield* TenantDirectory
-    const scope = yield* Effect.scope
+    // A scope of their own, as old as the tenants' registry: what is acquired later, as connections are, is released before
+    // the tenants, although each of them is made when its first client comes.
+    const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => Scope.close(scope, exit))
     const tenants = new Map<string, Tenant>()
-    const oneAtATime = yield* Effect.makeSemaphore(1)
+    const asking = new Map<string, Turns>()
     const make = (id: string) =>
       Effect.gen(function* () {
         const known = tenants.get(id)
         if (known !== undefined) return known
         const settings = yield* directory.settings(id)
-        const tenant = yield* Scope.extend(Tenant.make(id, settings, context), scope)
-        tenants.set(id, tenant)
-        return tenant
+        return yield* Scope.extend(Tenant.make(id, settings, context), scope).pipe(
+          Effect.tap((tenant) => Effect.sync(() => tenants.set(id, tenant))),
+          Effect.uninterruptible
+        )
       })
+    const askInTurn = (id: string) =>
+      Effect.acquireUseRelease(
+        Effect.sync(() => enter(asking, id)),
+        (turns) => turns.semaphore.withPermits(1)(make(id)),
+        (turns) => Effect.sync(() => leave(asking, id, turns))
+      )
     return {
       get: (id) => {
         const known = tenants.get(id)
-        return known === undefined ? oneAtATime.withPermits(1)(make(id)) : Effect.succeed(known)
+        return known === undefined ? askInTurn(id) : Effect.succeed(known)
       },
       all: () => tenants.values()
     }
   })
+
+/** Those who wait for one tenant. Forgotten with the last, so that names of no tenant leave nothing behind. */
+interface Turns {
+  readonly semaphore: Effect.Semaphore
+  waiting: number
+}
+
+const enter = (asking: Map<string, Turns>, id: string): Turns => {
+  const turns = asking.get(id) ?? { semaphore: Effect.unsafeMakeSemaphore(1), waiting: 0 }
+  turns.waiting++
+  asking.set(id, turns)
+  return turns
+}
+
+const leave = (asking: Map<string, Turns>, id: string, turns: Turns): void => {
+  turns.waiting--
+  if (turns.waiting === 0) asking.delete(id)
+}

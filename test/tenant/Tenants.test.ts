@@ -1,0 +1,137 @@
+/** Which tenants exist, who is asked, and that a directory that fails serves nobody and holds up nobody else. */
+
+import { describe, expect, test } from "bun:test"
+import * as Deferred from "effect/Deferred"
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { TenantDirectory, TenantUnavailable } from "../../src/tenant/TenantDirectory.ts"
+import { defaultTenantSettings, type TenantSettings } from "../../src/tenant/TenantSettings.ts"
+import { type RawConnect, raw, type Version } from "../support/raw.ts"
+import { type TestBroker, type TestClient, withBroker } from "../support/testBroker.ts"
+import { byUsername } from "./byUsername.ts"
+
+const directory = (settings: TenantDirectory["Type"]["settings"]) =>
+  Layer.succeed(TenantDirectory, { settings })
+
+const knock = async (broker: TestBroker, options: RawConnect): Promise<TestClient> => {
+  const client = broker.open(options.version ?? 5)
+  await client.send(raw.connect({ version: 5, ...options }))
+  return client
+}
+
+describe("a directory that does not vouch for a tenant", () => {
+  const answers: ReadonlyArray<
+    readonly [
+      name: string,
+      settings: TenantDirectory["Type"]["settings"],
+      code: number,
+      v3: ReadonlyArray<number>
+    ]
+  > = [
+    ["fails", (tenant) => new TenantUnavailable({ tenant, reason: "down" }), 0x88, [3]],
+    ["dies", () => Effect.die("a bug"), 0x80, []],
+    [
+      "throws",
+      () => {
+        throw new TypeError("a bug")
+      },
+      0x80,
+      []
+    ],
+    ["answers with no settings", () => Effect.succeed(undefined as unknown as TenantSettings), 0x80, []]
+  ]
+  for (const [name, settings, code, v3] of answers) {
+    test(`and ${name} lets nobody in`, () =>
+      withBroker({ authenticator: byUsername, directory: directory(settings) }, async (broker) => {
+        const client = await knock(broker, { username: "a/alice" })
+        expect((await client.expect("connack")).reasonCode).toBe(code)
+        await client.expectClosed()
+        const earlier = await knock(broker, { version: 4, username: "a/alice" })
+        const codes = (await earlier.untilClosed()).map((packet) =>
+          packet.cmd === "connack" ? packet.returnCode : packet.cmd
+        )
+        expect(codes).toEqual([...v3])
+        expect(broker.eventsOf("ConnectRefused").length).toBe(2)
+        expect(broker.broker.census().sessions).toBe(0)
+      }))
+  }
+
+  test("an unknown tenant is refused, and asked for again the next time", () => {
+    let known = false
+    const layer = TenantDirectory.layerTable(() => (known ? defaultTenantSettings : undefined))
+    return withBroker({ authenticator: byUsername, directory: layer }, async (broker) => {
+      const early = await knock(broker, { username: "a/alice" })
+      expect((await early.expect("connack")).reasonCode).toBe(0x88)
+      known = true
+      const late = await knock(broker, { username: "a/alice" })
+      expect((await late.expect("connack")).reasonCode).toBe(0)
+    })
+  })
+})
+
+describe("a directory that takes its time", () => {
+  test("is asked once for all the clients of a tenant that come meanwhile", async () => {
+    let asked = 0
+    const answer = Effect.runSync(Deferred.make<TenantSettings>())
+    const slow = directory(() => {
+      asked++
+      return Deferred.await(answer)
+    })
+    await withBroker({ authenticator: byUsername, directory: slow }, async (broker) => {
+      const clients: Array<TestClient> = []
+      for (const clientId of ["1", "2", "3"])
+        clients.push(await knock(broker, { clientId, username: "a/alice" }))
+      await broker.settle()
+      Effect.runSync(Deferred.succeed(answer, defaultTenantSettings))
+      for (const client of clients) await client.connected()
+      expect(asked).toBe(1)
+    })
+  })
+
+  test("holds up no other tenant, and its own clients only until their handshake is over", () => {
+    const hanging = directory((tenant) =>
+      tenant === "slow" ? Effect.never : Effect.succeed(defaultTenantSettings)
+    )
+    return withBroker({ authenticator: byUsername, directory: hanging }, async (broker) => {
+      const waiting = await knock(broker, { clientId: "1", username: "slow/sam" })
+      await broker.settle()
+      const other = await knock(broker, { clientId: "2", username: "quick/quentin" })
+      await other.connected()
+      await broker.advance(10_100)
+      await waiting.expectClosed()
+      await broker.settle()
+      expect(broker.broker.census().connections).toBe(1)
+    })
+  })
+
+  test("and whose first client gives up is asked by the next", () => {
+    let asked = 0
+    const once = directory(() => (asked++ === 0 ? Effect.never : Effect.succeed(defaultTenantSettings)))
+    return withBroker({ authenticator: byUsername, directory: once }, async (broker) => {
+      const first = await knock(broker, { clientId: "1", username: "a/alice" })
+      await broker.settle()
+      const second = await knock(broker, { clientId: "2", username: "a/alice" })
+      await broker.settle()
+      first.drop()
+      await second.connected()
+      expect(asked).toBe(2)
+    })
+  })
+})
+
+describe("a tenant may turn a protocol version off", () => {
+  const versions: ReadonlyArray<readonly [version: Version, settings: Partial<TenantSettings>]> = [
+    [3, { mqtt31: false }],
+    [4, { mqtt311: false }],
+    [5, { mqtt5: false }]
+  ]
+  test.each(versions)("[MQTT-3.1.2-2] %i", (version, settings) =>
+    withBroker({ settings }, async (broker) => {
+      const refused = await knock(broker, { version })
+      const connack = await refused.expect("connack")
+      expect(version === 5 ? connack.reasonCode : connack.returnCode).toBe(version === 5 ? 0x84 : 1)
+      const other = await knock(broker, { version: version === 4 ? 5 : 4 })
+      await other.connected()
+    })
+  )
+})
