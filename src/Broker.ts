@@ -258,8 +258,10 @@ const makeConnections = (
         if (live.size === 0) resume(Effect.void)
         else onEmpty = () => resume(Effect.void)
       })
+      // The sessions hear of their losses before they are stopped: wills are published, or not, as told.
+      const drained = Effect.zipRight(empty, dispatcher.untilIdle)
       // A finalizer cannot be interrupted, and a wait that cannot be interrupted would outlast its limit.
-      return Effect.timeoutOption(Effect.interruptible(empty), options.drainMs)
+      return Effect.timeoutOption(Effect.interruptible(drained), options.drainMs)
     })
     return { acceptor, size: () => live.size }
   })

@@ -167,6 +167,20 @@ export class Dispatcher {
     this.wake()
   }
 
+  /**
+   * Completes when no actor has mail and nothing waits to be flushed. Looks once a turn of the event loop: for
+   * a shutdown, when little is left to do.
+   */
+  readonly untilIdle: Effect.Effect<void> = Effect.async((resume) => {
+    let next: NodeJS.Immediate | undefined
+    const look = () => {
+      if (this.round.length === 0 && this.flushables.length === 0) resume(Effect.void)
+      else next = setImmediate(look)
+    }
+    look()
+    return Effect.sync(() => clearImmediate(next))
+  })
+
   /** One tick. Public for tests that step the dispatcher by hand. */
   tick(): void {
     this.tickEndsAt = this.options.elapsed() + this.options.tickMs

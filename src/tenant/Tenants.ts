@@ -20,8 +20,8 @@ export const makeTenants = (
 ): Effect.Effect<Tenants, never, TenantDirectory | Scope.Scope> =>
   Effect.gen(function* () {
     const directory = yield* TenantDirectory
-    // A scope of their own, as old as the tenants' registry: what is acquired later, as connections are, is released before
-    // the tenants, although each of them is made when its first client comes.
+    // A scope as old as this registry: what is acquired later, as the connections are, is released before the
+    // tenants, although each of these is made only when its first client comes.
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => Scope.close(scope, exit))
     const tenants = new Map<string, Tenant>()
     const asking = new Map<string, Turns>()
