@@ -220,17 +220,21 @@ describe("attack 29: packets that do not keep to the frames they come in", () =>
   test.each([1, 2, 7, 40])("attack 29: a conversation in chunks of up to %d bytes", (chunkBytesMax) =>
     withBroker({}, async (broker) => {
       const client = broker.open(5)
-      const conversation = concat(
+      const send = (...packets: ReadonlyArray<Uint8Array>) =>
+        client.send(...chunked(concat(...packets), seeded(chunkBytesMax), chunkBytesMax))
+      await send(
         raw.connect({ version: 5, will: { payload: "gone" }, username: "user", password: "word" }),
-        raw.subscribe({ version: 5, filters: [["a/#", 2]] }),
+        raw.subscribe({ version: 5, filters: [["a/#", 2]] })
+      )
+      await client.connected()
+      await client.expect("suback")
+      await send(
         raw.publish({ version: 5, topic: "a/b", payload: "x".repeat(300), qos: 1, packetId: 9 }),
         raw.pingreq()
       )
-      await client.send(...chunked(conversation, seeded(chunkBytesMax), chunkBytesMax))
-      await client.connected()
       const rest = []
-      for (let count = 0; count < 4; count++) rest.push((await client.next())?.cmd ?? "closed")
-      expect([...rest].sort()).toEqual(["pingresp", "puback", "publish", "suback"])
+      for (let count = 0; count < 3; count++) rest.push((await client.next())?.cmd ?? "closed")
+      expect([...rest].sort()).toEqual(["pingresp", "puback", "publish"])
     })
   )
 })
