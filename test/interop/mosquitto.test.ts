@@ -84,19 +84,7 @@ describe.skipIf(isSkipped(...programs))("Mosquitto's clients (need mosquitto-cli
 
     test("-c resumes its session with what came meanwhile", async () => {
       const topic = `${version}/offline`
-      const session = [
-        ...at("tcp"),
-        "-V",
-        version,
-        "-i",
-        `${version}-s`,
-        "-c",
-        "-q",
-        "1",
-        "-t",
-        topic,
-        ...keeps
-      ]
+      const session = [...at("tcp"), "-V", version, "-i", `${version}-s`, "-c", "-q", "1", "-t", topic]
       const first = await subscribe([...session, "-C", "1"])
       await publish(version, "-q", "1", "-t", topic, "-m", "first")
       expect(await messagesOf(first)).toEqual([`message|1|0|${topic}|first`])
