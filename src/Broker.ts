@@ -15,8 +15,8 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Dispatcher } from "./actor/Dispatcher.ts"
 import { Timekeeper } from "./actor/Timekeeper.ts"
-import { Authenticator } from "./auth/Authenticator.ts"
-import { Authorizer, settleDecisions } from "./auth/Authorizer.ts"
+import { Authenticator, soundStep } from "./auth/Authenticator.ts"
+import { Authorizer, failClosed, settleDecisions } from "./auth/Authorizer.ts"
 import { Connection } from "./connection/Connection.ts"
 import type { ConnectionContext } from "./connection/ConnectionContext.ts"
 import { type ServeContext, serve } from "./connection/serve.ts"
@@ -184,13 +184,17 @@ const askedServices = (
   authorizer: Authorizer["Type"]
 ): Pick<SessionServices, "settle" | "authenticate" | "permissions"> => ({
   settle: settleDecisions,
-  permissions: (identity) => Effect.suspend(() => authorizer.permissions(identity)),
+  permissions: (identity) =>
+    Effect.map(
+      Effect.suspend(() => authorizer.permissions(identity)),
+      failClosed
+    ),
   authenticate: (identity, request) =>
     Effect.suspend(() =>
       request._tag === "Begin"
         ? authenticator.reauthenticate(identity, request.method, request.data)
         : request.challenge.respond(request.data)
-    )
+    ).pipe(Effect.map(soundStep))
 })
 
 /** A pseudo-random generator for load balancing, seeded from the broker's own so that tests can fix it. (xorshift32) */

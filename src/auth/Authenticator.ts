@@ -10,7 +10,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { ProtocolVersion, UserProperties } from "../protocol/Packet.ts"
-import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { DEFAULT_TENANT } from "../tenant/TenantDirectory.ts"
 import type { Peer } from "../transport/Transport.ts"
 
@@ -90,6 +90,26 @@ export class Authenticator extends Context.Tag("heddle/Authenticator")<
       },
       reauthenticate: () => Effect.succeed(unknownMethod)
     })
+}
+
+/** An authenticator's answer as it may be acted upon: what is no answer refuses, and so does a refusal without a code for it. */
+export const soundStep = (step: AuthenticationStep): AuthenticationStep => {
+  switch (step._tag) {
+    case "Accepted":
+      return typeof step.tenant === "string" && typeof step.principal === "string" ? step : nonsense
+    case "Refused":
+      return isFailure(step.reasonCode) ? step : { ...step, reasonCode: ReasonCode.NotAuthorized }
+    case "Challenge":
+      return step
+    default:
+      return nonsense
+  }
+}
+
+const nonsense: Refused = {
+  _tag: "Refused",
+  reasonCode: ReasonCode.NotAuthorized,
+  reason: "the authenticator's answer makes no sense"
 }
 
 const anonymous: Accepted = { _tag: "Accepted", tenant: DEFAULT_TENANT, principal: "anonymous" }

@@ -9,6 +9,7 @@ import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import { Acl, type AclRule } from "./Acl.ts"
 import type { Identity } from "./Authenticator.ts"
 
@@ -44,10 +45,41 @@ export class Authorizer extends Context.Tag("heddle/Authorizer")<
 
 export const allowAll: Permissions = { publish: () => true, subscribe: () => true, deliver: undefined }
 
-/** Settles decisions to booleans, in their order; one that fails or dies means no. */
+/** How long a decision may take. */
+const DECISION_MS_MAX = 10_000
+
+/** Settles decisions to booleans, in their order; one that fails, dies or takes longer than ten seconds means no. */
 export const settleDecisions = (decisions: ReadonlyArray<Decision>): Effect.Effect<ReadonlyArray<boolean>> =>
-  Effect.forEach(decisions, (decision) =>
-    typeof decision === "boolean"
-      ? Effect.succeed(decision)
-      : Effect.catchAllCause(decision, () => Effect.succeed(false))
-  )
+  decisions.every(isSettled)
+    ? Effect.succeed(decisions)
+    : Effect.forEach(decisions, settle, { concurrency: 16 })
+
+const isSettled = (decision: Decision): decision is boolean => typeof decision === "boolean"
+
+const settle = (decision: Decision): Effect.Effect<boolean> =>
+  isSettled(decision)
+    ? Effect.succeed(decision)
+    : Effect.timeoutOption(decision, DECISION_MS_MAX).pipe(
+        Effect.map((allowed) => Option.getOrUndefined(allowed) === true),
+        Effect.catchAllCause(() => Effect.succeed(false))
+      )
+
+/** Permissions that say no where the given ones throw, or answer with what is no decision. */
+export const failClosed = (permissions: Permissions): Permissions => {
+  if (permissions === allowAll || permissions instanceof Acl) return permissions
+  const { deliver } = permissions
+  return {
+    publish: (topic) => decide(permissions, "publish", topic),
+    subscribe: (topicFilter) => decide(permissions, "subscribe", topicFilter),
+    deliver: deliver && ((topic) => decide(permissions, "deliver", topic) === true)
+  }
+}
+
+const decide = (permissions: Permissions, action: keyof Permissions, topic: string): Decision => {
+  try {
+    const decision = permissions[action]?.(topic)
+    return decision === true || Effect.isEffect(decision) ? decision : false
+  } catch {
+    return false
+  }
+}

@@ -7,14 +7,14 @@
 
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
-import type {
-  Accepted,
-  AuthenticationStep,
-  Authenticator,
-  Challenge,
-  Identity
+import {
+  type Accepted,
+  type Authenticator,
+  type Challenge,
+  type Identity,
+  soundStep
 } from "../auth/Authenticator.ts"
-import type { Authorizer, Decision, Permissions } from "../auth/Authorizer.ts"
+import { type Authorizer, type Decision, failClosed, type Permissions } from "../auth/Authorizer.ts"
 import type { Event } from "../events/Event.ts"
 import type { MalformedPacket } from "../protocol/MalformedPacket.ts"
 import type { Connect, Properties, ProtocolVersion } from "../protocol/Packet.ts"
@@ -95,11 +95,12 @@ const shakeHands = Effect.fnUntraced(function* (connection: Connection, context:
     Effect.fail(new Refusal(ReasonCode.ServerUnavailable, `tenant ${error.tenant}: ${error.reason}`))
   )
   yield* checkVersion(connect.protocolVersion, tenant.settings)
-  const permissions = yield* Effect.catchTag(
+  const granted = yield* Effect.catchTag(
     context.authorizer.permissions(identity),
     "AuthorizationUnavailable",
     (error) => Effect.fail(new Refusal(ReasonCode.ServerUnavailable, error.reason))
   )
+  const permissions = failClosed(granted)
   yield* checkWill(connect, { permissions, settings: tenant.settings }, context)
   if (connect.protocolVersion === 5) yield* redirect(identity, context)
   enter(connection, { connect, accepted, identity, permissions, tenant }, context)
@@ -148,7 +149,7 @@ const authenticate = Effect.fnUntraced(function* (
   context: ServeContext
 ) {
   const method = connect.properties.authenticationMethod
-  let step: AuthenticationStep = yield* context.authenticator.authenticate({
+  const first = yield* context.authenticator.authenticate({
     peer: connection.wire.peer,
     protocolVersion: connect.protocolVersion,
     clientId: connect.clientId,
@@ -158,11 +159,12 @@ const authenticate = Effect.fnUntraced(function* (
     authenticationData: connect.properties.authenticationData,
     userProperties: connect.properties.userProperties ?? []
   })
+  let step = soundStep(first)
   while (step._tag === "Challenge") {
     // [MQTT-4.12.0-6]
     if (method === undefined)
       return yield* refusal(ReasonCode.NotAuthorized, "the server wants enhanced authentication")
-    step = yield* answerTo(step, method, connection)
+    step = soundStep(yield* answerTo(step, method, connection))
   }
   if (step._tag === "Refused") return yield* refusal(step.reasonCode, step.reason)
   return step

@@ -132,9 +132,11 @@ export class Tenant implements Behaviour<TenantMessage> {
     context: TenantContext
   ): Effect.Effect<Tenant, never, Scope.Scope> =>
     Effect.gen(function* () {
-      const fork = yield* FiberSet.makeRuntime<never, unknown, unknown>()
+      const run = yield* FiberSet.makeRuntime<never, unknown, unknown>()
+      // Wherever the tenant is made: a child that could not be interrupted would outlive its actor, and every time limit.
+      const fork = ((effect) => run(Effect.interruptible(effect))) as ForkChild
       return yield* Effect.acquireRelease(
-        Effect.sync(() => new Tenant(id, settings, context, fork as ForkChild)),
+        Effect.sync(() => new Tenant(id, settings, context, fork)),
         (tenant) => Effect.sync(() => tenant.stop())
       )
     })
