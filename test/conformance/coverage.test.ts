@@ -1,4 +1,7 @@
-/** Every statement that binds a server has a test that names it, or a waiver that says why it cannot have one. */
+/**
+ * Every statement that binds a server has a test that names it, or a waiver that says why it cannot have
+ * one.
+ */
 
 import { describe, expect, test } from "bun:test"
 import { clausesOf, scanTests } from "./scan.ts"

@@ -1,10 +1,11 @@
 /**
  * Which statements the tests of the repository name.
  *
- * A test's name holds the clauses that it proves, in brackets: `[MQTT-3.1.2-24] ...`, or `[v3 MQTT-3.1.2-22] ...` for
- * 3.1.1. Read are the names alone, which are string literals: the first argument of `test`, `effect` and `live`, a `name:`
- * field of a table, and any other literal that begins with such a clause (a table whose rows are tuples). A clause that a
- * comment or an assertion mentions counts for nothing.
+ * A test's name holds the clauses that it proves, in brackets: `[MQTT-3.1.2-24] ...`, or `[v3
+ * MQTT-3.1.2-22] ...` for 3.1.1. Read are the names alone, which are string literals: the first argument of
+ * `test`, `effect` and `live`, a `name:` field of a table, and any other literal that begins with such a
+ * clause (a table whose rows are tuples). A clause that a comment or an assertion mentions counts for
+ * nothing.
  */
 
 import { readdirSync, readFileSync } from "node:fs"

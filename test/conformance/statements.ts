@@ -1,14 +1,17 @@
 /**
- * The numbered normative statements of OASIS MQTT 5.0 and 3.1.1 (which here stands for 3.1 as well): identifier, whom it
- * binds, and where obedience can be seen. The sentences are in the specifications.
+ * The numbered normative statements of OASIS MQTT 5.0 and 3.1.1 (which here stands for 3.1 as well):
+ * identifier, whom it binds, and where obedience can be seen. The sentences are in the specifications.
  *
- * Identifiers are regular where the print is not: 5.0 has MQTT-4.2.0-1 for its MQTT-4.2-1, and 3.1.1 has MQTT-3.1.2-7,
- * MQTT-3.8.3-4 and MQTT-3.3.1-1. 5.0 has no MQTT-2.2.1-1.
+ * Identifiers are regular where the print is not: 5.0 has MQTT-4.2.0-1 for its MQTT-4.2-1, and 3.1.1 has
+ * MQTT-3.1.2-7, MQTT-3.8.3-4 and MQTT-3.3.1-1. 5.0 has no MQTT-2.2.1-1.
  */
 
 export type Binds = "server" | "client" | "both"
 
-/** `server-wire`: a client can see it in what the server sends or refuses. `server-internal`: it cannot, though it binds the server. */
+/**
+ * `server-wire`: a client can see it in what the server sends or refuses. `server-internal`: it cannot,
+ * though it binds the server.
+ */
 export type Testable = "server-wire" | "server-internal" | "client-only"
 
 export type StatementRow = readonly [id: string, binds: Binds, testable: Testable]

@@ -1,7 +1,7 @@
 /**
- * Statements that no test of a server can show, each with the reason: those that bind a client alone, and those that
- * bind the server in a way that no client can see, with the place that ensures them. A waiver for a statement that has a
- * test is stale, and `coverage.test.ts` says so.
+ * Statements that no test of a server can show, each with the reason: those that bind a client alone, and
+ * those that bind the server in a way that no client can see, with the place that ensures them. A waiver
+ * for a statement that has a test is stale, and `coverage.test.ts` says so.
  */
 
 export interface Waiver {

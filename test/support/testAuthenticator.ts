@@ -1,6 +1,6 @@
 /**
- * Authenticators for tests: one that writes down what it is asked, and one with an exchange of two rounds for the enhanced
- * authentication of MQTT 5.
+ * Authenticators for tests: one that writes down what it is asked, and one with an exchange of two rounds
+ * for the enhanced authentication of MQTT 5.
  */
 
 import * as Effect from "effect/Effect"
@@ -52,8 +52,9 @@ export const silentAuthenticator: Layer.Layer<Authenticator> = Layer.succeed(Aut
 export const METHOD = "TEST-ROUNDS"
 
 /**
- * The exchange: the client's first data is its name, the server asks "one?" and wants "one!", asks "two?" and wants "two!",
- * and accepts with the data "welcome". Anything else is Not authorized. Clients without a method are accepted as "plain".
+ * The exchange: the client's first data is its name, the server asks "one?" and wants "one!", asks "two?"
+ * and wants "two!", and accepts with the data "welcome". Anything else is Not authorized. Clients without a
+ * method are accepted as "plain".
  */
 export const challengingAuthenticator: Layer.Layer<Authenticator> = Layer.succeed(Authenticator, {
   authenticate: ({ authenticationData, authenticationMethod }) => {

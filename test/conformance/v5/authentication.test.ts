@@ -1,4 +1,7 @@
-/** Enhanced authentication and AUTH (5.0, sections 3.15 and 4.12), with the exchange of `challengingAuthenticator`. */
+/**
+ * Enhanced authentication and AUTH (5.0, sections 3.15 and 4.12), with the exchange of
+ * `challengingAuthenticator`.
+ */
 
 import { describe, expect, test } from "bun:test"
 import { concat, properties, raw } from "../../support/raw.ts"

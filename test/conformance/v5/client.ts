@@ -1,4 +1,7 @@
-/** The words that the conformance tests of version 5 share: joining, being refused, being disconnected, reading a message. */
+/**
+ * The words that the conformance tests of version 5 share: joining, being refused, being disconnected,
+ * reading a message.
+ */
 
 import { expect } from "bun:test"
 import { properties, type RawConnect, raw, toHex } from "../../support/raw.ts"
@@ -69,7 +72,10 @@ export const takeMessage = async (client: TestClient, payload: string): Promise<
   return message
 }
 
-/** The next chunk that arrives, in hexadecimal: for what mqtt-packet does not tell, such as the order of User Properties. */
+/**
+ * The next chunk that arrives, in hexadecimal: for what mqtt-packet does not tell, such as the order of
+ * User Properties.
+ */
 export const nextBytes = async (client: TestClient): Promise<string> =>
   toHex((await client.wire.receive()) ?? new Uint8Array())
 

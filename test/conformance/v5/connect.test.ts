@@ -1,4 +1,7 @@
-/** CONNECT (5.0, section 3.1): what the server accepts, how it refuses what it does not, and who is served at a time. */
+/**
+ * CONNECT (5.0, section 3.1): what the server accepts, how it refuses what it does not, and who is served
+ * at a time.
+ */
 
 import { describe, expect, test } from "bun:test"
 import type { Credentials } from "../../../src/auth/Authenticator.ts"

@@ -1,4 +1,7 @@
-/** A server limited on purpose: what CONNACK announces and what it does about clients that go beyond (5.0, section 3.2.2.3). */
+/**
+ * A server limited on purpose: what CONNACK announces and what it does about clients that go beyond (5.0,
+ * section 3.2.2.3).
+ */
 
 import { describe, expect, test } from "bun:test"
 import { type RawConnect, raw } from "../../support/raw.ts"

@@ -1,4 +1,7 @@
-/** Maximum Packet Size and Request Problem Information (5.0, sections 3.1.2.11.4, 3.1.2.11.7 and the Reason Strings). */
+/**
+ * Maximum Packet Size and Request Problem Information (5.0, sections 3.1.2.11.4, 3.1.2.11.7 and the Reason
+ * Strings).
+ */
 
 import { describe, expect, test } from "bun:test"
 import { writeExplainedAck } from "../../../src/protocol/AckWriter.ts"
@@ -149,7 +152,10 @@ describe("Reason Strings towards a client", () => {
     }))
 })
 
-/** What the writers make of a packet with both, at sizes that have room for all, for the User Property alone, for neither. */
+/**
+ * What the writers make of a packet with both, at sizes that have room for all, for the User Property
+ * alone, for neither.
+ */
 describe("the writers leave out what has no room", () => {
   const explained: Properties = { reasonString: "r".repeat(50), userProperties: [["name", "value"]] }
   const encode = (packet: ServerControlPacket, packetBytesMax: number): Uint8Array =>

@@ -1,4 +1,7 @@
-/** Session State (5.0, sections 3.1.2.4, 3.1.2.11.2, 4.1, 4.5): what is kept, for how long, and under which key. */
+/**
+ * Session State (5.0, sections 3.1.2.4, 3.1.2.11.2, 4.1, 4.5): what is kept, for how long, and under which
+ * key.
+ */
 
 import { describe, expect, test } from "bun:test"
 import { concat, properties, raw } from "../../support/raw.ts"
