@@ -86,9 +86,21 @@ export class ListenError extends Data.TaggedError("ListenError")<{
   readonly cause: unknown
 }> {
   override get message(): string {
-    const why = this.cause instanceof Error ? this.cause.message : String(this.cause)
-    return `listener ${this.listener} cannot listen on ${this.address}: ${why}`
+    return `listener ${this.listener} cannot listen on ${this.address}: ${whyOf(this.cause)}`
   }
+}
+
+/** What the system's codes mean here: Bun's message repeats the address and no more. */
+const reasons: ReadonlyMap<unknown, string> = new Map([
+  ["EADDRINUSE", "it is in use"],
+  ["EADDRNOTAVAIL", "this machine does not have that address"],
+  ["EACCES", "permission denied"],
+  ["ENOENT", "the directory does not exist"]
+])
+
+const whyOf = (cause: unknown): string => {
+  if (!(cause instanceof Error)) return String(cause)
+  return reasons.get("code" in cause ? cause.code : undefined) ?? cause.message
 }
 
 /** A listener that is accepting. */
