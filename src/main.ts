@@ -9,5 +9,7 @@ import { start } from "./cli/start.ts"
 
 BunRuntime.runMain(Effect.provide(makeCli(start)(process.argv), BunContext.layer), {
   // The command line has told what went wrong.
-  disableErrorReporting: true
+  disableErrorReporting: true,
+  // The configuration chooses the logger; with another one beside it every line would come twice.
+  disablePrettyLogger: true
 })

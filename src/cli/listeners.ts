@@ -30,8 +30,8 @@ export class FileUnreadable extends Data.TaggedError("FileUnreadable")<{
   }
 }
 
-/** How often certificate files are looked at. */
-const RELOAD_EVERY = Duration.seconds(5)
+/** How often certificate files are looked at: reading a few small files costs nothing that could be measured. */
+const RELOAD_EVERY = Duration.seconds(1)
 
 /** The listeners that are enabled, in the order of the configuration. Certificates are watched while the scope is open. */
 export const listenersOf = (
@@ -101,23 +101,29 @@ const secureListener = Effect.fnUntraced(function* (
   return listener
 })
 
-/** Looks at the files now and then and reloads when their content has changed. What cannot be used is logged; the old stays. */
+/** Looks at the files now and then and reloads when their content has changed. What cannot be used is logged once; the old stays. */
 const watch = (
   described: Described,
   listener: TlsListener,
   first: TlsCredentials
 ): Effect.Effect<never, never, FileSystem.FileSystem> => {
   let current = JSON.stringify(first)
+  let complaint = ""
   const look = Effect.gen(function* () {
     const credentials = yield* readCredentials(described)
     const content = JSON.stringify(credentials)
+    if (content !== current) yield* listener.reload(credentials)
+    complaint = ""
     if (content === current) return
     current = content
-    yield* listener.reload(credentials)
     yield* Effect.logInfo(`listener ${described.name} uses the new certificates`)
   })
   return look.pipe(
-    Effect.catchAll((error) => Effect.logWarning(`certificates not reloaded: ${error.message}`)),
+    Effect.catchAll((error) => {
+      if (error.message === complaint) return Effect.void
+      complaint = error.message
+      return Effect.logWarning(`certificates not reloaded: ${complaint}`)
+    }),
     Effect.delay(RELOAD_EVERY),
     Effect.forever
   )
