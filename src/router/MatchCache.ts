@@ -3,8 +3,9 @@
  * changes.
  *
  * A look-up in the map costs 20-40 ns where the walk and the merge cost a microsecond and more. Any change of the trie's
- * generation makes all entries stale; a stale one is compiled anew when its topic comes along. The map is bounded: it is
- * emptied when full, which costs a tenant with more live topics than that its cache, not its memory.
+ * generation makes all entries stale; a stale one is compiled anew when its topic comes along. The map is bounded by what
+ * it holds, topics and their subscribers: it is emptied when full, which costs a tenant with more than that its cache,
+ * not its memory.
  */
 
 import type { SubscriptionTrie } from "../topic/SubscriptionTrie.ts"
@@ -32,23 +33,43 @@ const NO_IDENTIFIERS: ReadonlyArray<number> = Object.freeze([])
 export class MatchCache {
   private readonly matches = new Map<string, Match>()
   private readonly routes: Array<Route> = []
+  private held = 0
 
   constructor(
     private readonly trie: SubscriptionTrie<object, Route>,
-    private readonly entriesMax: number
+    private readonly weightMax: number
   ) {}
 
   get size(): number {
     return this.matches.size
   }
 
+  /** Topics and targets held. */
+  get weight(): number {
+    return this.held
+  }
+
   lookup(topic: string): Match {
     const cached = this.matches.get(topic)
     if (cached !== undefined && cached.generation === this.trie.generation) return cached
-    if (cached === undefined && this.matches.size >= this.entriesMax) this.matches.clear()
     const match = this.compile(topic)
-    this.matches.set(topic, match)
+    this.keep(topic, match, cached)
     return match
+  }
+
+  private keep(topic: string, match: Match, previous: Match | undefined): void {
+    const weight = weightOf(match)
+    if (previous !== undefined) {
+      this.matches.delete(topic)
+      this.held -= weightOf(previous)
+    }
+    if (weight > this.weightMax) return
+    if (this.held + weight > this.weightMax) {
+      this.matches.clear()
+      this.held = 0
+    }
+    this.matches.set(topic, match)
+    this.held += weight
   }
 
   private compile(topic: string): Match {
@@ -64,6 +85,8 @@ export class MatchCache {
     return { generation: trie.generation, targets: targetsOf(subscriptions), groups }
   }
 }
+
+const weightOf = ({ groups, targets }: Match): number => 1 + targets.length + groups.length
 
 const targetsOf = (subscriptions: ReadonlyArray<Subscription>): ReadonlyArray<Target> => {
   const bySubscriber = new Map<Subscriber, Array<Subscription>>()

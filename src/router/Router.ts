@@ -83,13 +83,14 @@ export interface RouterOptions {
 
 const MAILBOX_COUNT_MAX = 16_384
 const MAILBOX_BYTES_MAX = 64 * 1024 * 1024
-const CACHE_ENTRIES_MAX = 65_536
+/** Topics, and the subscribers of each, that the cache keeps: some 30 MB at most. */
+const CACHE_WEIGHT_MAX = 262_144
 /** Publishers that were refused are told when the mailbox has come down to this many messages. */
 const ROOM_AGAIN = MAILBOX_COUNT_MAX / 4
 
 export class Router implements Behaviour<RouterMessage> {
   private trie = new SubscriptionTrie<object, Route>()
-  private cache = new MatchCache(this.trie, CACHE_ENTRIES_MAX)
+  private cache = new MatchCache(this.trie, CACHE_WEIGHT_MAX)
   private readonly groups = new Map<string, SharedGroup>()
   private readonly retained: RetainedMessages
   private actor: Actor<RouterMessage>
@@ -152,7 +153,7 @@ export class Router implements Behaviour<RouterMessage> {
    */
   onDefect(defect: unknown): void {
     this.trie = new SubscriptionTrie<object, Route>()
-    this.cache = new MatchCache(this.trie, CACHE_ENTRIES_MAX)
+    this.cache = new MatchCache(this.trie, CACHE_WEIGHT_MAX)
     this.groups.clear()
     this.refused.clear()
     this.options.counters.subscriptions = 0
