@@ -1,6 +1,6 @@
 /**
- * The listeners that a configuration describes, built from the transports: TCP or TLS below, PROXY protocol and WebSocket on
- * top where the configuration says so. Certificates are read again when their files change.
+ * The listeners that a configuration describes, built from the transports: TCP or TLS below, PROXY protocol
+ * and WebSocket on top where the configuration says so. Certificates are read again when their files change.
  */
 
 import * as FileSystem from "@effect/platform/FileSystem"
@@ -30,10 +30,15 @@ export class FileUnreadable extends Data.TaggedError("FileUnreadable")<{
   }
 }
 
-/** How often certificate files are looked at: reading a few small files costs nothing that could be measured. */
+/**
+ * How often certificate files are looked at: reading a few small files costs nothing that could be measured.
+ */
 const RELOAD_EVERY = Duration.seconds(1)
 
-/** The listeners that are enabled, in the order of the configuration. Certificates are watched while the scope is open. */
+/**
+ * The listeners that are enabled, in the order of the configuration. Certificates are watched while the scope
+ * is open.
+ */
 export const listenersOf = (
   config: Config
 ): Effect.Effect<ReadonlyArray<Listener>, FileUnreadable, FileSystem.FileSystem | Scope.Scope> =>
@@ -101,7 +106,10 @@ const secureListener = Effect.fnUntraced(function* (
   return listener
 })
 
-/** Looks at the files now and then and reloads when their content has changed. What cannot be used is logged once; the old stays. */
+/**
+ * Looks at the files now and then and reloads when their content has changed. What cannot be used is logged
+ * once; the old stays.
+ */
 const watch = (
   described: Described,
   listener: TlsListener,

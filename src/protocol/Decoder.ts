@@ -78,8 +78,8 @@ const firstByteRule = (byte: number, version: ProtocolVersion | 0): Rule | undef
 }
 
 /**
- * The protocol level of a CONNECT with a known protocol name, at `body`; 0 when it has none. Level 0 counts as 1:
- * neither was ever a version, and both are answered. [v3 MQTT-3.1.2-2]
+ * The protocol level of a CONNECT with a known protocol name, at `body`; 0 when it has none. Level 0 counts
+ * as 1: neither was ever a version, and both are answered. [v3 MQTT-3.1.2-2]
  */
 const levelOf = (bytes: Buffer, body: number, end: number): number => {
   if (body + 2 > end) return 0
@@ -186,7 +186,8 @@ export class Decoder {
       this.queueHead = 0
       return false
     }
-    // A client that always sends before we are through never empties the queue: what was read is let go now and then.
+    // A client that always sends before we are through never empties the queue: what was read is let go now
+    // and then.
     if (this.queueHead === QUEUE_READ_MAX) {
       queue.splice(0, QUEUE_READ_MAX)
       this.queueHead = 0

@@ -1,5 +1,6 @@
 /**
- * What a session actor is told: by its connection, the router, its tenant, the wheel, and the services that it asked.
+ * What a session actor is told: by its connection, the router, its tenant, the wheel, and the services that
+ * it asked.
  */
 
 import type { AuthenticationStep } from "../auth/Authenticator.ts"
@@ -14,7 +15,10 @@ import type { Session } from "./Session.ts"
 
 /** A link as its session reads from it. */
 export interface ClientLink extends Link {
-  /** The next packet that arrived, also after the peer closed; undefined without one or once we closed. May throw `MalformedPacket`. */
+  /**
+   * The next packet that arrived, also after the peer closed; undefined without one or once we closed. May
+   * throw `MalformedPacket`.
+   */
   readonly nextPacket: () => ClientPacket | undefined
   /** The session has attached: from now on it hears `readable` when something arrives. */
   readonly attached: (session: Session) => void
@@ -30,7 +34,10 @@ export interface Attach extends Attachment {
 export interface Lost {
   readonly _tag: "Lost"
   readonly link: Link
-  /** The peer closed: what it sent before is still to be read. Else we closed, and nothing more comes from the link. */
+  /**
+   * The peer closed: what it sent before is still to be read. Else we closed, and nothing more comes from the
+   * link.
+   */
   readonly isByPeer: boolean
   readonly withWill: boolean
 }

@@ -1,6 +1,9 @@
-/** The real process: a configuration file in, a broker on every kind of listener, signals, new certificates, refusals. */
+/**
+ * The real process: a configuration file in, a broker on every kind of listener, signals, new certificates,
+ * refusals.
+ */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import * as net from "node:net"
 import { tmpdir } from "node:os"
@@ -9,6 +12,9 @@ import * as tls from "node:tls"
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt"
 import { isSkipped, Program } from "../interop/Program.ts"
 import { testCertificates } from "../support/certificates.ts"
+
+// Real sockets and processes on a busy machine: slow is not wrong.
+setDefaultTimeout(20_000)
 
 const root = join(import.meta.dir, "../..")
 

@@ -1,4 +1,7 @@
-/** MQTT.js as a test wants it: it waits for messages and for the end instead of for time, and never reconnects. */
+/**
+ * MQTT.js as a test wants it: it waits for messages and for the end instead of for time, and never
+ * reconnects.
+ */
 
 import {
   connect,

@@ -1,13 +1,15 @@
 /**
- * A program of somebody else's as a test runs it: its lines as they come, its exit code, and a time limit after which it is
- * killed.
+ * A program of somebody else's as a test runs it: its lines as they come, its exit code, and a time limit
+ * after which it is killed.
  */
 
 import { isOpensslAvailable } from "../support/certificates.ts"
 
-const LIMIT_MS = 10_000
+const LIMIT_MS = 20_000
 
-/** What the tests need and this machine does not have; they are skipped for it, but not where CI runs them. */
+/**
+ * What the tests need and this machine does not have; they are skipped for it, but not where CI runs them.
+ */
 export const isSkipped = (...programs: ReadonlyArray<string>): boolean => {
   if (process.env.CI !== undefined) return false
   return !isOpensslAvailable || programs.some((program) => Bun.which(program) === null)

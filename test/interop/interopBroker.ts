@@ -1,6 +1,6 @@
 /**
- * A broker on real sockets for clients that nobody here wrote: one listener per transport on a free port of 127.0.0.1, and
- * the files that programs want certificates in.
+ * A broker on real sockets for clients that nobody here wrote: one listener per transport on a free port of
+ * 127.0.0.1, and the files that programs want certificates in.
  */
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"

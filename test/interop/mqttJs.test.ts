@@ -1,9 +1,12 @@
 /** MQTT.js against the broker: what every version can do, over every transport. */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { type InteropBroker, startInteropBroker, transports } from "./interopBroker.ts"
 import { MqttJsClient, type Place, textOf, type Version, versionNames } from "./MqttJsClient.ts"
 import { isSkipped } from "./Program.ts"
+
+// Real sockets and processes on a busy machine: slow is not wrong.
+setDefaultTimeout(20_000)
 
 const places = ([3, 4, 5] as const).flatMap((version) =>
   transports.map(

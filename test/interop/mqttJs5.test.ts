@@ -1,9 +1,12 @@
 /** MQTT.js against the broker: what only MQTT 5.0 has, over every transport. */
 
-import { afterAll, beforeAll, describe, expect, test } from "bun:test"
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { type InteropBroker, startInteropBroker, transports } from "./interopBroker.ts"
 import { MqttJsClient, textOf } from "./MqttJsClient.ts"
 import { isSkipped } from "./Program.ts"
+
+// Real sockets and processes on a busy machine: slow is not wrong.
+setDefaultTimeout(20_000)
 
 describe.skipIf(isSkipped())("MQTT.js, 5.0 only (needs the openssl command)", () => {
   let broker: InteropBroker
