@@ -1,6 +1,6 @@
 /**
- * `bun run conformance`: for each statement the tests that name it, or why there are none. `--markdown` prints tables,
- * `--missing` only what is missing. Ends with 1 when something is.
+ * `bun run conformance`: for each statement the tests that name it, or why there are none. `--markdown`
+ * prints tables, `--missing` only what is missing. Ends with 1 when something is.
  */
 
 import { type Naming, scanTests } from "./scan.ts"
