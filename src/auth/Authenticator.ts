@@ -86,7 +86,7 @@ export class Authenticator extends Context.Tag("heddle/Authenticator")<
       authenticate: (credentials) => {
         if (credentials.authenticationMethod !== undefined) return Effect.succeed(unknownMethod)
         const admitted = from === "always" || (from === "loopback" && credentials.peer.isLoopback)
-        return Effect.succeed(admitted ? anonymous : notAnonymously)
+        return Effect.succeed(admitted ? anonymous : notAnonymously(from))
       },
       reauthenticate: () => Effect.succeed(unknownMethod)
     })
@@ -114,11 +114,11 @@ const nonsense: Refused = {
 
 const anonymous: Accepted = { _tag: "Accepted", tenant: DEFAULT_TENANT, principal: "anonymous" }
 
-const notAnonymously: Refused = {
+const notAnonymously = (from: string): Refused => ({
   _tag: "Refused",
   reasonCode: ReasonCode.NotAuthorized,
-  reason: "anonymous clients are admitted from this machine only (authentication.anonymous)"
-}
+  reason: `anonymous clients are not admitted here (authentication.anonymous is ${from})`
+})
 
 /** [MQTT-4.12.0-1] */
 export const unknownMethod: Refused = {
