@@ -3,18 +3,20 @@
  * refusals.
  */
 
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import * as net from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as tls from "node:tls"
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt"
-import { isSkipped, Program } from "../interop/Program.ts"
+import { endPrograms, isSkipped, Program } from "../interop/Program.ts"
 import { testCertificates } from "../support/certificates.ts"
 
 // Real sockets and processes on a busy machine: slow is not wrong.
 setDefaultTimeout(20_000)
+
+afterEach(endPrograms)
 
 const root = join(import.meta.dir, "../..")
 

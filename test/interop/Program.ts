@@ -15,6 +15,16 @@ export const isSkipped = (...programs: ReadonlyArray<string>): boolean => {
   return !isOpensslAvailable || programs.some((program) => Bun.which(program) === null)
 }
 
+/** Programs that have not ended. */
+const running = new Set<Program>()
+
+/** Kills what a failed test left behind. For `afterEach`. */
+export const endPrograms = async (): Promise<void> => {
+  const left = [...running]
+  for (const program of left) program.kill("SIGKILL")
+  await Promise.all(left.map(({ exited }) => exited))
+}
+
 export class Program {
   readonly lines: Array<string> = []
   /** Resolves with the exit code when the program has ended and all of its output is in `lines`. */
@@ -33,6 +43,7 @@ export class Program {
       killSignal: "SIGKILL",
       env: { ...process.env, ...options.env }
     })
+    running.add(this)
     this.exited = this.run()
   }
 
@@ -50,6 +61,7 @@ export class Program {
     this.errors = await errors
     const code = await this.child.exited
     this.hasEnded = true
+    running.delete(this)
     this.look()
     return code
   }

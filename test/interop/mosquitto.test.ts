@@ -1,11 +1,13 @@
 /** Mosquitto's command line clients against the broker. */
 
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { type InteropBroker, startInteropBroker } from "./interopBroker.ts"
-import { isSkipped, Program } from "./Program.ts"
+import { endPrograms, isSkipped, Program } from "./Program.ts"
 
 // Real sockets and processes on a busy machine: slow is not wrong.
 setDefaultTimeout(20_000)
+
+afterEach(endPrograms)
 
 const versions = ["mqttv31", "mqttv311", "mqttv5"] as const
 

@@ -1,13 +1,15 @@
 /** Paho for Python against the broker. */
 
-import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { spawnSync } from "node:child_process"
 import { join } from "node:path"
 import { type InteropBroker, startInteropBroker, transports } from "./interopBroker.ts"
-import { isSkipped, Program } from "./Program.ts"
+import { endPrograms, isSkipped, Program } from "./Program.ts"
 
 // Real sockets and processes on a busy machine: slow is not wrong.
 setDefaultTimeout(20_000)
+
+afterEach(endPrograms)
 
 /** The distribution's Python: it is the one that has the distribution's Paho. */
 const python = "/usr/bin/python3"
