@@ -105,9 +105,9 @@ export class OutboundQueue {
     return this.sent
   }
 
-  /** No position is left that would not collide with one in use. */
+  /** The oldest message in flight was sent so long ago that the next identifiers would come round to it. */
   get isExhausted(): boolean {
-    return this.tail - this.head >= PACKET_IDS - 1
+    return this.sent - this.head >= PACKET_IDS - 1
   }
 
   push(publication: Publication, options: DeliveryOptions, qos: Qos): OutboundEntry {
@@ -128,13 +128,13 @@ export class OutboundQueue {
     return entry
   }
 
-  /** The entry to send next: first what a resumed session owes again, then the oldest that waits. Undefined when there is none. */
+  /** What to send next: first what a resumed session owes again, then the oldest that waits; undefined when nothing can be. */
   next(): OutboundEntry | undefined {
     for (; this.resend < this.sent; this.resend++) {
       const entry = this.at(this.resend)
       if (entry !== undefined) return entry
     }
-    for (; this.sent < this.tail; this.sent++) {
+    for (; this.sent < this.tail && !this.isExhausted; this.sent++) {
       const entry = this.at(this.sent)
       if (entry !== undefined) return entry
     }

@@ -54,7 +54,7 @@ export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, o
   state.terms = offlineTerms
   state.parked = undefined
   state.unacknowledged = 0
-  state.replays = undefined
+  if (state.expiryInterval === 0) state.replays = undefined
   state.replayAsked = false
   state.ledger = undefined
   state.owedPubacks = 0
@@ -112,6 +112,7 @@ export const endSession = (state: SessionState, out: SessionOutputs): void => {
   for (const group of sharedGroupsOf(state)) giveBack(state, group, out)
   recordEnd(state, out)
   state.isStored = false
+  state.replays = undefined
   state.queue = undefined
   state.queuedQos0 = undefined
   state.received = undefined

@@ -90,10 +90,8 @@ const enqueue = (
   // What leaves at once does not wait, so the limits of waiting do not concern it.
   const waits = queue.waiting > 0 || state.link === undefined || state.unacknowledged >= state.terms.sendQuota
   while (
-    queue.isExhausted ||
-    (waits &&
-      (queue.waiting >= settings.queueMessagesMax ||
-        queue.bytes + publication.bytes > settings.queueBytesMax))
+    waits &&
+    (queue.waiting >= settings.queueMessagesMax || queue.bytes + publication.bytes > settings.queueBytesMax)
   ) {
     if (!makeRoom(state, queue, publication, out)) return false
   }
@@ -117,7 +115,7 @@ const makeRoom = (
     })
   }
   const oldest = policy === "drop-oldest" ? queue.oldestWaiting() : undefined
-  if (oldest === undefined || queue.isExhausted) {
+  if (oldest === undefined) {
     out.dropped(publication.topic.name, "queue-full")
     return false
   }
@@ -135,6 +133,13 @@ export const pump = (state: SessionState, nowMs: number, out: SessionOutputs): v
       const entry = queue.next()
       if (entry === undefined) break
       sendEntry(state, entry, nowMs, out)
+    }
+    if (queue.isExhausted && queue.waiting > 0) {
+      // It gets that message again when it is back, and can go on when it has acknowledged it.
+      out.close({
+        reasonCode: ReasonCode.ImplementationSpecificError,
+        reason: `a message was left unacknowledged while all other identifiers were used`
+      })
     }
   }
   continueReplay(state, out)
@@ -381,9 +386,10 @@ export const onRetainedPage = (
   out: SessionOutputs
 ): void => {
   const replay = state.replays?.[0]
-  // A page that an earlier connection asked for is nobody's.
+  // Asked for twice, by two connections; or for one that is not there: the replay goes on when it is back.
   if (replay === undefined || replay.options !== page.request.options || replay.from !== page.request.from)
     return
+  if (state.link === undefined) return
   for (const publication of page.publications) {
     // [MQTT-3.8.3-3]
     if (replay.noLocal && publication.publisherId === state.clientId) continue

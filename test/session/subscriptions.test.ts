@@ -1,8 +1,9 @@
 import { describe, expect, test } from "bun:test"
 import { allowAll } from "../../src/auth/Authorizer.ts"
 import type { SubscriptionRequest } from "../../src/protocol/Packet.ts"
-import type { DeliveryOptions, RetainedPage } from "../../src/router/Subscriber.ts"
+import type { RetainedPage } from "../../src/router/Subscriber.ts"
 import { onRetainedPage, pump } from "../../src/session/outbound.ts"
+import type { Replay } from "../../src/session/SessionState.ts"
 import { onSubscribe, onUnsubscribe } from "../../src/session/subscriptions.ts"
 import type { TenantSettings } from "../../src/tenant/TenantSettings.ts"
 import { Machine, payloadOf, publicationOf, subscribePacket } from "./Machine.ts"
@@ -252,26 +253,53 @@ describe("retained messages of a new subscription", () => {
     expect(sent(machine)).toEqual(["b"])
   })
 
-  test("that an earlier connection asked for are not this one's", () => {
-    const machine = connected()
-    machine.subscribeTo({ subscriptions: [request("#")] }, true)
-    const [asked] = machine.take("Asked")
-    machine.lose()
-    machine.connect({ properties: { sessionExpiryInterval: 60 } })
-    machine.all()
-    if (asked === undefined) throw new Error("no page was asked for")
-    const options: DeliveryOptions = asked.replay.options
+  /** The answer to a request, as the router would give it. */
+  const answer = (
+    machine: Machine,
+    asked: { readonly replay: Replay } | undefined,
+    cursor?: string
+  ): void => {
+    if (asked === undefined) throw new MissingRequest()
     onRetainedPage(
       machine.state,
       {
         _tag: "RetainedPage",
         publications: [publicationOf({ payload: "late", retain: true })],
-        request: { _tag: "RetainedRequest", subscriber: machine, limit: 1, ...asked.replay, options },
-        cursor: undefined
+        request: { _tag: "RetainedRequest", subscriber: machine, limit: 1, ...asked.replay },
+        cursor
       },
       machine.nowMs,
       machine
     )
+  }
+
+  test("go on when the session is resumed, and a page that two connections asked for counts once", () => {
+    const machine = connected()
+    machine.subscribeTo({ subscriptions: [request("#")] }, true)
+    const [asked] = machine.take("Asked")
+    machine.lose()
+    answerTo(machine, asked, "a")
+    machine.connect({ properties: { sessionExpiryInterval: 60 } })
+    const [askedAgain] = machine.take("Asked")
+    answerTo(machine, askedAgain, "a")
+    answerTo(machine, asked, "a")
+    expect(sent(machine)).toEqual(["late"])
+    expect(machine.take("Asked").map(({ replay }) => replay.from)).toEqual(["a"])
+  })
+
+  test("end with a session that ends with its connection", () => {
+    const machine = new Machine()
+    machine.connect({ properties: {} })
+    machine.subscribeTo({ subscriptions: [request("#")] }, true)
+    const [asked] = machine.take("Asked")
+    machine.lose()
+    machine.connect({ properties: {} })
+    machine.all()
+    answerTo(machine, asked)
     expect(sent(machine)).toEqual([])
   })
 })
+
+class MissingRequest extends Error {
+  override readonly message = "no page was asked for"
+}
