@@ -104,8 +104,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     if (this.isGone) return
     this.isStalled = false
     this.flush()
-    if (this.isStalled || this.session === undefined) return
-    this.session.signal({ _tag: "Drained", link: this })
+    this.session?.signal({ _tag: "Drained", link: this })
   }
 
   onClose(_reason: string): void {

@@ -27,11 +27,16 @@ import type { Attach, ClientLink, Lost, SessionMessage } from "./SessionMessage.
 import { type SessionOptions, SessionOutlet } from "./SessionOutlet.ts"
 import { onSubscribe, onSubscribeDecided, onSubscribed, onUnsubscribe } from "./subscriptions.ts"
 
+/** Messages stop at `outboundBytesMax` of backlog; only what answers a client can bring it to this many times that. */
+const BACKLOG_FACTOR = 2
+
 export class Session extends SessionOutlet implements Behaviour<SessionMessage> {
   private readonly wheel: DeadlineWheel
   private attaches = 0
   /** The connection has closed; that is dealt with when what it said before has been. */
   private departure: Lost | undefined
+  /** A client that sends and does not receive is read no further: what we answer would grow without limit. */
+  private isHeldBack = false
 
   constructor(options: SessionOptions) {
     super(options)
@@ -120,8 +125,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
         onPublished(state, message, this)
         return this.read(nowMs, budget)
       case "Drained":
-        if (message.link === state.link) pump(state, nowMs, this)
-        return 1
+        return message.link === state.link ? this.drained(nowMs, budget) : 1
       case "RetainedPage":
         onRetainedPage(state, message, nowMs, this)
         return 1 + message.publications.length
@@ -203,7 +207,17 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     return 1
   }
 
-  /** Pulls packets from the link until there are none, one is parked, or the budget is spent. */
+  /** The client has taken bytes: there is room to send, and perhaps to read again. */
+  private drained(nowMs: number, budget: number): number {
+    pump(this.state, nowMs, this)
+    if (!this.isHeldBack) return 1
+    // It could not show that it is there while we did not read.
+    this.isHeldBack = false
+    this.state.lastPacketMs = nowMs
+    return this.read(nowMs, budget)
+  }
+
+  /** Pulls packets from the link until there are none, one is parked, the answers pile up, or the budget is spent. */
   private read(nowMs: number, budget: number): number {
     const { state } = this
     const link = state.link as ClientLink | undefined
@@ -214,6 +228,10 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
         if (spent >= budget) {
           this.actor.signal({ _tag: "Readable", link })
           return spent
+        }
+        if (link.backlogBytes > BACKLOG_FACTOR * state.settings.outboundBytesMax) {
+          this.isHeldBack = true
+          break
         }
         const packet = link.nextPacket()
         if (packet === undefined) {

@@ -5,6 +5,7 @@
  * nothing else touches it. Parts that an idle session does not need are made when they are first used.
  */
 
+import type { Fifo } from "../actor/Fifo.ts"
 import type { Challenge, Identity } from "../auth/Authenticator.ts"
 import type { Decision, Permissions } from "../auth/Authorizer.ts"
 import type { DropReason } from "../events/Event.ts"
@@ -103,8 +104,9 @@ export class SessionState {
   queue: OutboundQueue | undefined = undefined
   /** Sent on this connection and not completed: what counts against the send quota. */
   unacknowledged = 0
-  /** QoS 0 messages kept for an absent client. */
-  queuedQos0: Array<readonly [Publication, DeliveryOptions]> | undefined = undefined
+  /** QoS 0 messages kept for an absent client, and what they weigh. */
+  queuedQos0: Fifo<readonly [Publication, DeliveryOptions]> | undefined = undefined
+  queuedQos0Bytes = 0
   replays: Array<Replay> | undefined = undefined
   replayAsked = false
 

@@ -115,6 +115,7 @@ export const endSession = (state: SessionState, out: SessionOutputs): void => {
   state.replays = undefined
   state.queue = undefined
   state.queuedQos0 = undefined
+  state.queuedQos0Bytes = 0
   state.received = undefined
   state.ledger = undefined
   state.endsAtMs = 0

@@ -6,6 +6,7 @@
  * their Packet Identifier. `pump` sends as long as the client's quota and the socket allow.
  */
 
+import { Fifo } from "../actor/Fifo.ts"
 import type { Ack } from "../protocol/Packet.ts"
 import type { PublishHeader } from "../protocol/PublishWriter.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
@@ -51,8 +52,9 @@ const deliverQos0 = (
   out: SessionOutputs
 ): void => {
   const { link } = state
-  if (link === undefined) {
-    if (state.settings.queueQos0) keepQos0(state, publication, options)
+  // [MQTT-4.6.0-6]: also for a client that is back, as long as older ones wait.
+  if (link === undefined || state.queuedQos0 !== undefined) {
+    if (state.settings.queueQos0) keepQos0(state, publication, options, out)
     return
   }
   // A page of retained messages was asked for because there is room.
@@ -68,13 +70,37 @@ const deliverQos0 = (
   send(state, publication, headerOf(state, publication, options, nowMs), out)
 }
 
-const keepQos0 = (state: SessionState, publication: Publication, options: DeliveryOptions): void => {
-  const kept = (state.queuedQos0 ??= [])
-  if (kept.length >= state.settings.queueMessagesMax) {
+const keepQos0 = (
+  state: SessionState,
+  publication: Publication,
+  options: DeliveryOptions,
+  out: SessionOutputs
+): void => {
+  const { queueBytesMax, queueMessagesMax } = state.settings
+  const kept = (state.queuedQos0 ??= new Fifo())
+  if (kept.length >= queueMessagesMax || state.queuedQos0Bytes + publication.bytes > queueBytesMax) {
     state.counters.droppedQueueFull++
+    out.dropped(publication.topic.name, "queue-full")
     return
   }
+  state.queuedQos0Bytes += publication.bytes
   kept.push([publication.keep(), options])
+}
+
+/** As fast as the client takes them: what was kept for it is not dropped now for being too much at once. */
+const sendKeptQos0 = (state: SessionState, link: Link, nowMs: number, out: SessionOutputs): void => {
+  const kept = state.queuedQos0
+  while (kept !== undefined && link.backlogBytes <= state.settings.outboundBytesMax) {
+    const next = kept.shift()
+    if (next === undefined) {
+      state.queuedQos0 = undefined
+      return
+    }
+    const [publication, options] = next
+    state.queuedQos0Bytes -= publication.bytes
+    if (publication.isExpired(nowMs)) state.counters.droppedExpired++
+    else send(state, publication, headerOf(state, publication, options, nowMs), out)
+  }
 }
 
 /** False when the message was not taken. */
@@ -128,6 +154,7 @@ const makeRoom = (
 export const pump = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
   const { link, queue } = state
   if (link === undefined) return
+  sendKeptQos0(state, link, nowMs, out)
   if (queue !== undefined) {
     while (mayPublish(state, link)) {
       const entry = queue.next()
@@ -279,11 +306,6 @@ const isCounted = (state: SessionState, entry: OutboundEntry): boolean =>
 /** A new connection has taken up the session: what is in flight is owed again, then what waited. */
 export const resume = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
   state.unacknowledged = 0
-  const kept = state.queuedQos0
-  state.queuedQos0 = undefined
-  if (kept !== undefined) {
-    for (const [publication, options] of kept) deliverQos0(state, publication, options, nowMs, out)
-  }
   resend(state, nowMs, out)
   pump(state, nowMs, out)
 }

@@ -254,7 +254,7 @@ describe("retained messages of a new subscription", () => {
   })
 
   /** The answer to a request, as the router would give it. */
-  const answer = (
+  const answerTo = (
     machine: Machine,
     asked: { readonly replay: Replay } | undefined,
     cursor?: string
