@@ -25,10 +25,13 @@ export const start = (
   config: Config
 ): Effect.Effect<void, ListenError | FileUnreadable | StorageError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
-    const { listening } = yield* Broker
+    const broker = yield* Broker
     const { anonymous } = config.authentication
-    yield* Console.log(banner({ version, listening, storage: inMemory, anonymous }))
-    yield* Effect.never
+    yield* Console.log(banner({ version, listening: broker.listening, storage: inMemory, anonymous }))
+    yield* Effect.onInterrupt(Effect.never, () => {
+      const { connections } = broker.census()
+      return Console.log(`Heddle stops; ${connections} client${connections === 1 ? " is" : "s are"} told`)
+    })
   }).pipe(Effect.provide(brokerLayer(config)), Effect.provide(logLayer(config.log)))
 
 /** The broker of a configuration. */

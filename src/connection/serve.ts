@@ -251,9 +251,10 @@ const refuse = (connection: Connection, why: Refusal, context: ServeContext): vo
 }
 
 const report = (connection: Connection, why: Refusal, context: ServeContext): void => {
-  const { address, transport } = connection.wire.peer
+  const { address, listener, transport } = connection.wire.peer
   context.report({
     _tag: "ConnectRefused",
+    listener,
     transport,
     address,
     clientId: connection.clientId ?? "",

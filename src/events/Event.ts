@@ -27,11 +27,14 @@ export type Event =
     } & OfClient)
   | ({
       readonly _tag: "ClientDisconnected"
+      /** Who ended it: the client (or its network), or we, for the reason given. */
+      readonly by: "client" | "server"
       readonly reasonCode: number
       readonly reason: string
     } & OfClient)
   | {
       readonly _tag: "ConnectRefused"
+      readonly listener: string
       readonly transport: TransportKind
       readonly address: string
       readonly clientId: string

@@ -306,6 +306,8 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
       address: identity.peer.address,
       sessionPresent
     })
+    // What ended the connection that was taken over is told by the event above.
+    this.ending = undefined
     link.attached(this)
   }
 
@@ -316,13 +318,16 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
   }
 
   private left(reasonCode: number, reason: string, nowMs: number): void {
+    const { ending } = this
     const { clientId, identity } = this.state
+    this.ending = undefined
     this.services.report({
       _tag: "ClientDisconnected",
       tenant: identity.tenant,
       clientId,
-      reasonCode,
-      reason
+      by: ending === undefined ? "client" : "server",
+      reasonCode: ending?.reasonCode ?? reasonCode,
+      reason: ending?.reason ?? reason
     })
     if (onDeadline(this.state, nowMs, this)) this.end("ended with its connection")
   }

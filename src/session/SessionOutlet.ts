@@ -59,6 +59,8 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   /** SUBSCRIBEs that the router is working on, by token. */
   protected pending: Map<number, PendingSuback> | undefined
   private nextToken = 1
+  /** Why we closed the present connection. */
+  protected ending: Ending | undefined
   /** What the turn has put on record, and what waits until that is committed. */
   private records: Array<SessionRecord> = []
   private actions: Array<() => void> = []
@@ -168,6 +170,7 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   }
 
   close(ending: Ending): void {
+    this.ending ??= ending
     this.state.link?.close(ending)
   }
 
