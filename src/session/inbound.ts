@@ -62,7 +62,7 @@ const repeated = (
     state.receivedUnderWay++
   }
   if (received.isRouted) ledgerOf(state).expectSettled(2, packetId, ReasonCode.Success)
-  else ledgerOf(state).expect(2, packetId)
+  else ledgerOf(state).expectRepeated(packetId)
   releaseAcks(state, out)
 }
 

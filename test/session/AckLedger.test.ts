@@ -7,6 +7,7 @@ type Row = [qos: Qos, packetId: number, reasonCode: number | undefined]
 
 type Step =
   | { readonly _tag: "Expect"; readonly qos: Qos; readonly id: number }
+  | { readonly _tag: "ExpectRepeated"; readonly id: number }
   | { readonly _tag: "ExpectSettled"; readonly qos: Qos; readonly id: number; readonly code: number }
   | { readonly _tag: "Settle"; readonly id: number; readonly code: number }
   | { readonly _tag: "Release" }
@@ -17,6 +18,7 @@ const code = fc.constantFrom(0, 0x10, 0x80, 0x97, 0xff)
 
 const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ _tag: fc.constant("Expect" as const), qos, id }),
+  fc.record({ _tag: fc.constant("ExpectRepeated" as const), id }),
   fc.record({ _tag: fc.constant("ExpectSettled" as const), qos, id, code }),
   fc.record({ _tag: fc.constant("Settle" as const), id, code }),
   fc.record({ _tag: fc.constant("Settle" as const), id, code }),
@@ -40,20 +42,30 @@ describe("the ledger of acknowledgements owed", () => {
       fc.property(fc.array(step, { maxLength: 120, size: "max" }), (steps) => {
         const ledger = new AckLedger()
         const rows: Array<Row> = []
+        const repeated = new Set<Row>()
         for (const each of steps) {
           switch (each._tag) {
             case "Expect":
               ledger.expect(each.qos, each.id)
               rows.push([each.qos, each.id, undefined])
               break
+            case "ExpectRepeated": {
+              ledger.expectRepeated(each.id)
+              const row: Row = [2, each.id, undefined]
+              repeated.add(row)
+              rows.push(row)
+              break
+            }
             case "ExpectSettled":
               ledger.expectSettled(each.qos, each.id, each.code)
               rows.push([each.qos, each.id, each.code])
               break
             case "Settle": {
               ledger.settle(each.id, each.code)
-              const row = rows.find(([, packetId, settled]) => packetId === each.id && settled === undefined)
-              if (row !== undefined) row[2] = each.code
+              const waiting = rows.filter(([, packetId, code]) => packetId === each.id && code === undefined)
+              // The first, and what repeats it until another message takes the identifier.
+              const next = waiting.findIndex((row, index) => index > 0 && !repeated.has(row))
+              for (const row of next < 0 ? waiting : waiting.slice(0, next)) row[2] = each.code
               break
             }
             case "Release":
