@@ -190,7 +190,8 @@ class MemoryWire implements Wire {
       this.inboxBytes -= chunk.length
       handler.onData(chunk)
     }
-    if (this.other?.isStarved === true) this.other.schedule()
+    // Only where there is room: two ends that are both full would wake each other for ever.
+    if (this.other?.isStarved === true && this.inboxBytes < this.bufferBytesMax) this.other.schedule()
   }
 }
 
