@@ -9,8 +9,12 @@
 import type { Publish, PublishContent, Qos, Topic, Will } from "../protocol/Packet.ts"
 import { type Frame, publishFrame } from "../protocol/PublishWriter.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { asBuffer } from "../protocol/Utf8.ts"
 import type { StoredMessage } from "../storage/DurableRecord.ts"
 import type { Publisher } from "./Subscriber.ts"
+
+/** Payload bytes up to which `keep` copies without a look at what it would save. */
+const COPIED_UNSEEN = 1024
 
 export interface PublicationOrigin {
   /** Who hears of the outcome, and whose own subscriptions No Local leaves out; undefined for the broker's own messages. */
@@ -121,9 +125,12 @@ export class Publication implements PublishContent {
     if (this.kept) return this
     this.kept = true
     const payloadBytes = this.payloadBytes
-    // A chunk that hardly holds anything else may as well be kept as it is.
-    if (this.source.buffer.byteLength > payloadBytes * 2 + 512) {
-      this.source = Buffer.from(this.payload)
+    // A chunk that hardly holds anything else may as well be kept as it is; asking how large one is costs as much as a
+    // small copy.
+    if (payloadBytes <= COPIED_UNSEEN || this.source.buffer.byteLength > payloadBytes * 2 + 512) {
+      const own = Buffer.allocUnsafe(payloadBytes)
+      asBuffer(this.source).copy(own, 0, this.payloadStart, this.payloadEnd)
+      this.source = own
       this.payloadStart = 0
       this.payloadEnd = payloadBytes
     }
