@@ -2,8 +2,8 @@
  * The dispatcher: one Effect fiber that gives every actor with mail its turn.
  *
  * Why not a fiber an actor: waking a fiber that waits on an Effect `Mailbox` or `Queue` costs 4-10 µs, and a
- * PUBLISH that fans out to 1,000 sessions wakes 1,000 of them; a turn from a run queue costs 0.04-0.06 µs and a
- * whole tick with one turn 2 µs (Bun 1.4.5, effect 3.22.4, test/bench/micro/actor.ts, 2026-11).
+ * PUBLISH that fans out to 1,000 sessions wakes 1,000 of them; a turn from a run queue costs 0.04-0.06 µs and
+ * a whole tick with one turn 2 µs (Bun 1.4.5, effect 3.22.4, test/bench/micro/actor.ts, 2026-11).
  *
  * - Fair: a run queue a tenant, served by deficit round robin. A queue earns `quantum * weight` each round
  *   and pays what its turns cost, so a tenant that floods waits in its own queue. A turn may cost at most
@@ -168,8 +168,8 @@ export class Dispatcher {
   }
 
   /**
-   * Completes when no actor has mail and nothing waits to be flushed. Looks once a turn of the event loop: for
-   * a shutdown, when little is left to do.
+   * Completes when no actor has mail and nothing waits to be flushed. Looks once a turn of the event loop:
+   * for a shutdown, when little is left to do.
    */
   readonly untilIdle: Effect.Effect<void> = Effect.async((resume) => {
     let next: NodeJS.Immediate | undefined

@@ -1,9 +1,9 @@
 /**
- * The acknowledgements that a client is owed, in the order of its PUBLISHes: one leaves when it is settled and all before
- * it have left. [MQTT-4.6.0-2] [MQTT-4.6.0-3] [v3 MQTT-4.6.0-6]
+ * The acknowledgements that a client is owed, in the order of its PUBLISHes: one leaves when it is settled
+ * and all before it have left. [MQTT-4.6.0-2] [MQTT-4.6.0-3] [v3 MQTT-4.6.0-6]
  *
- * An entry is one number: identifier, QoS and, once settled, the reason code. The router settles in order, so an entry
- * is nearly always found at once; the scan goes on only while a repetition waits.
+ * An entry is one number: identifier, QoS and, once settled, the reason code. The router settles in order, so
+ * an entry is nearly always found at once; the scan goes on only while a repetition waits.
  */
 
 import type { Qos } from "../protocol/Packet.ts"
@@ -33,12 +33,16 @@ export class AckLedger {
     this.entries.push((PENDING << CODE_SHIFT) | (qos << QOS_SHIFT) | packetId)
   }
 
-  /** A PUBLISH whose outcome is known at once (a duplicate, a refusal): its turn is behind those before it. */
+  /**
+   * A PUBLISH whose outcome is known at once (a duplicate, a refusal): its turn is behind those before it.
+   */
   expectSettled(qos: Qos, packetId: number, reasonCode: number): void {
     this.entries.push((reasonCode << CODE_SHIFT) | (qos << QOS_SHIFT) | packetId)
   }
 
-  /** A QoS 2 PUBLISH that repeats one whose outcome is to come: it has the same, and its own acknowledgement. */
+  /**
+   * A QoS 2 PUBLISH that repeats one whose outcome is to come: it has the same, and its own acknowledgement.
+   */
   expectRepeated(packetId: number): void {
     this.repeated++
     this.entries.push((PENDING << CODE_SHIFT) | (REPEATED << QOS_SHIFT) | packetId)

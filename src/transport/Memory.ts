@@ -1,9 +1,10 @@
 /**
  * A transport without sockets: a program that embeds the broker, and tests, connect to it in memory.
  *
- * Each direction is a buffer of limited size with the rules of a socket: a write into a full buffer is short, `onDrain`
- * follows when the reader made room, a paused reader is back-pressure. Delivery is always by microtask: no call of a wire
- * runs a handler. Nothing depends on time, so that tests of back-pressure are deterministic.
+ * Each direction is a buffer of limited size with the rules of a socket: a write into a full buffer is short,
+ * `onDrain` follows when the reader made room, a paused reader is back-pressure. Delivery is always by
+ * microtask: no call of a wire runs a handler. Nothing depends on time, so that tests of back-pressure are
+ * deterministic.
  */
 
 import type * as Clock from "effect/Clock"
@@ -16,13 +17,19 @@ export interface MemoryOptions {
   readonly bufferBytesMax?: number | undefined
 }
 
-/** The client's end of a wire: bytes are taken from it by `receive`, so a client that does not receive is slow. */
+/**
+ * The client's end of a wire: bytes are taken from it by `receive`, so a client that does not receive is
+ * slow.
+ */
 export interface MemoryClient {
   /** Writes what fits and returns how many bytes that was; -1 when closed. The bytes may be reused. */
   readonly write: (bytes: Uint8Array) => number
   /** Writes all of it, waiting for room. False when the wire closed before. */
   readonly send: (bytes: Uint8Array) => Promise<boolean>
-  /** The next chunk that arrived, waiting for it; undefined when the wire is closed and everything was received. */
+  /**
+   * The next chunk that arrived, waiting for it; undefined when the wire is closed and everything was
+   * received.
+   */
   readonly receive: () => Promise<Uint8Array | undefined>
   /** Closes in order: what was written is delivered first. */
   readonly close: () => void
@@ -195,7 +202,9 @@ class MemoryWire implements Wire {
   }
 }
 
-/** A client that is written as a conversation. The wire is paused except while somebody waits in `receive`. */
+/**
+ * A client that is written as a conversation. The wire is paused except while somebody waits in `receive`.
+ */
 class PromiseClient implements MemoryClient {
   private readonly wire: Wire
   private readonly waiting: Array<(chunk: Uint8Array | undefined) => void> = []

@@ -1,4 +1,7 @@
-/** Attacks before anybody has proved who he is: rows 1 to 4 and 29 of the attack table, as far as the broker sees them. */
+/**
+ * Attacks before anybody has proved who he is: rows 1 to 4 and 29 of the attack table, as far as the broker
+ * sees them.
+ */
 
 import { describe, expect, test } from "bun:test"
 import * as Effect from "effect/Effect"

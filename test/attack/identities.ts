@@ -1,4 +1,7 @@
-/** Who the attackers and their victims are: the user name says it, `tenant/principal`, and the password proves it. */
+/**
+ * Who the attackers and their victims are: the user name says it, `tenant/principal`, and the password proves
+ * it.
+ */
 
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -1,7 +1,7 @@
 /**
- * Table 2-4 of MQTT 5.0 (section 2.2.2.2) from a server's point of view, written down once more for the tests: which
- * packet of a client may carry which property, with bytes that are a good value of it. The broker's own table is not
- * imported, so that a mistake in it cannot hide.
+ * Table 2-4 of MQTT 5.0 (section 2.2.2.2) from a server's point of view, written down once more for the
+ * tests: which packet of a client may carry which property, with bytes that are a good value of it. The
+ * broker's own table is not imported, so that a mistake in it cannot hide.
  */
 
 import { properties, type RawConnect, raw } from "../../support/raw.ts"

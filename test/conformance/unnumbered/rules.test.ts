@@ -1,6 +1,6 @@
 /**
- * Every row of `rules.ts` on the wire: the violation is answered with the reason code of its rule and the connection
- * closes. The counterparts prove that the packets are good but for the violation.
+ * Every row of `rules.ts` on the wire: the violation is answered with the reason code of its rule and the
+ * connection closes. The counterparts prove that the packets are good but for the violation.
  */
 
 import { afterAll, describe, expect, test } from "bun:test"

@@ -1,9 +1,10 @@
 /**
- * The rules of MQTT 5.0 without a number, which bind just as well: "it is a Protocol Error to ...", "... is a Malformed
- * Packet". Each row is one violation as bytes of a client, and what the server has to say before it closes.
+ * The rules of MQTT 5.0 without a number, which bind just as well: "it is a Protocol Error to ...", "... is a
+ * Malformed Packet". Each row is one violation as bytes of a client, and what the server has to say before it
+ * closes.
  *
- * Where a property may stand and how often comes from the tables in `properties.ts`; values that no packet may have are
- * listed here.
+ * Where a property may stand and how often comes from the tables in `properties.ts`; values that no packet
+ * may have are listed here.
  */
 
 import type { TenantSettings } from "../../../src/tenant/TenantSettings.ts"
@@ -63,7 +64,10 @@ const duplicates: ReadonlyArray<UnnumberedRule> = carriers.flatMap(({ build, car
     }))
 )
 
-/** Those for which a paragraph of their own asks for Protocol Error; all others make the packet malformed. [2.2.2.2] */
+/**
+ * Those for which a paragraph of their own asks for Protocol Error; all others make the packet malformed.
+ * [2.2.2.2]
+ */
 const misplacedCode = (carrier: Carrier, name: string): number => {
   if (carrier === "PUBLISH" && name === "Subscription Identifier") return protocolError
   return carrier === "DISCONNECT" && name === "Server Reference" ? protocolError : malformedPacket

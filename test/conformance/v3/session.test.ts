@@ -1,4 +1,7 @@
-/** MQTT 3.1.1 sections 3.1.2.4, 3.2, 4.1 and 4.5: sessions that are kept, cleaned, resumed, and what CONNACK says of them. */
+/**
+ * MQTT 3.1.1 sections 3.1.2.4, 3.2, 4.1 and 4.5: sessions that are kept, cleaned, resumed, and what CONNACK
+ * says of them.
+ */
 
 import { describe, expect, test } from "bun:test"
 import * as Effect from "effect/Effect"

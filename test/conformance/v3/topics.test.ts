@@ -1,4 +1,6 @@
-/** MQTT 3.1.1 sections 4.7 and 4.8: topic names, filters, and what happens to those who break the protocol. */
+/**
+ * MQTT 3.1.1 sections 4.7 and 4.8: topic names, filters, and what happens to those who break the protocol.
+ */
 
 import { describe, expect, test } from "bun:test"
 import { field, hex, raw, uint16 } from "../../support/raw.ts"
