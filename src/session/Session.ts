@@ -47,6 +47,11 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     return this
   }
 
+  /** It takes no messages any more. */
+  get hasStopped(): boolean {
+    return this.actor.stopped
+  }
+
   /** The principal that the session belongs to: nobody else may take it up. */
   get principal(): string {
     return this.state.identity.principal
@@ -95,10 +100,16 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
       tenant: state.identity.tenant,
       defect
     })
-    this.services.ended(this, this.attaches)
+    this.services.failed(this)
   }
 
   onDropped(message: SessionMessage): void {
+    if (message._tag === "Attach") {
+      message.link.close({
+        reasonCode: ReasonCode.UnspecifiedError,
+        reason: "the server failed to handle this session"
+      })
+    }
     // The copy of a session that has ended need not be stored.
     if (message._tag === "Delivery" && message.isHeld) message.publication.settle(true)
   }
@@ -188,10 +199,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
         this.close(message.ending)
         break
       case "Purge":
-        this.close({ reasonCode: ReasonCode.AdministrativeAction, reason: "the session was deleted" })
-        this.lose(true, nowMs)
-        endSession(state, this)
-        this.end("purged")
+        this.purge(nowMs)
         break
       case "Orphaned":
         // The broker ended without its clients having left: they are lost now, wills and all.
@@ -315,6 +323,27 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
   private lose(withWill: boolean, nowMs: number): void {
     connectionLost(this.state, { withWill, isTakenOver: false }, nowMs, this)
     this.left(ReasonCode.UnspecifiedError, "the connection ended", nowMs)
+  }
+
+  /** Its will goes out, as of any session that ends. */
+  private purge(nowMs: number): void {
+    const { state } = this
+    const reason = "the session was deleted"
+    const { clientId, identity } = state
+    if (this.isConnected) {
+      this.close({ reasonCode: ReasonCode.AdministrativeAction, reason })
+      connectionLost(state, { withWill: true, isTakenOver: false }, nowMs, this)
+      const reasonCode = ReasonCode.AdministrativeAction
+      this.services.report({
+        _tag: "ClientDisconnected",
+        tenant: identity.tenant,
+        clientId,
+        reasonCode,
+        reason
+      })
+    }
+    endSession(state, this)
+    this.end("purged")
   }
 
   private left(reasonCode: number, reason: string, nowMs: number): void {

@@ -21,4 +21,6 @@ export interface SessionServices {
   readonly permissions: (identity: Identity) => Effect.Effect<Permissions, AuthorizationUnavailable>
   /** The session holds nothing any more. `attaches` tells the tenant whether a client has come meanwhile. */
   readonly ended: (session: Session, attaches: number) => void
+  /** The session's actor has stopped over a defect: whatever was on its way to it is lost. */
+  readonly failed: (session: Session) => void
 }

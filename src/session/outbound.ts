@@ -33,15 +33,19 @@ export const deliver = (
     if (options.group !== undefined) out.redispatch(options.group, [publication])
     return
   }
-  const mayReceive = state.permissions.deliver
-  if (mayReceive !== undefined && !mayReceive(publication.topic.name)) {
-    state.counters.droppedNotAuthorized++
-    return
-  }
+  if (!mayReceive(state, publication)) return
   // [MQTT-3.8.4-8]
   const qos = publication.qos < options.qos ? publication.qos : options.qos
   if (qos === 0) deliverQos0(state, publication, options, nowMs, out)
   else if (enqueue(state, publication, options, qos, out)) pump(state, nowMs, out)
+}
+
+/** Counts a message that may not be received. */
+const mayReceive = (state: SessionState, publication: Publication): boolean => {
+  const { deliver: isAllowed } = state.permissions
+  if (isAllowed === undefined || isAllowed(publication.topic.name)) return true
+  state.counters.droppedNotAuthorized++
+  return false
 }
 
 const deliverQos0 = (
@@ -99,7 +103,8 @@ const sendKeptQos0 = (state: SessionState, link: Link, nowMs: number, out: Sessi
     const [publication, options] = next
     state.queuedQos0Bytes -= publication.bytes
     if (publication.isExpired(nowMs)) state.counters.droppedExpired++
-    else send(state, publication, headerOf(state, publication, options, nowMs), out)
+    else if (mayReceive(state, publication))
+      send(state, publication, headerOf(state, publication, options, nowMs), out)
   }
 }
 
@@ -188,12 +193,8 @@ const sendEntry = (state: SessionState, entry: OutboundEntry, nowMs: number, out
     take(state, entry, out)
     return
   }
-  const mayReceive = state.permissions.deliver
-  if (!entry.wasSent && mayReceive !== undefined && !mayReceive(publication.topic.name)) {
-    state.counters.droppedNotAuthorized++
-    take(state, entry, out)
-    return
-  }
+  // Judged again: permissions may have changed while it waited.
+  if (!entry.wasSent && !mayReceive(state, publication)) return take(state, entry, out)
   const header = headerOf(state, publication, entry.options, nowMs)
   header.qos = entry.qos
   header.packetId = packetId

@@ -49,6 +49,7 @@ export interface Admit {
 type TenantMessage =
   | Admit
   | { readonly _tag: "Ended"; readonly session: Session; readonly attaches: number }
+  | { readonly _tag: "Failed"; readonly session: Session }
   | { readonly _tag: "Purge"; readonly clientId: string }
 
 interface Entry {
@@ -80,7 +81,7 @@ export interface TenantContext {
 export class Tenant implements Behaviour<TenantMessage> {
   readonly counters = new Counters()
   private readonly sessions = new Map<string, Entry>()
-  private readonly actor: Actor<TenantMessage>
+  private actor: Actor<TenantMessage>
   private readonly runQueue: RunQueue
   private readonly wheel: DeadlineWheel
   private readonly router: Router
@@ -107,12 +108,7 @@ export class Tenant implements Behaviour<TenantMessage> {
       nowMs: () => dispatcher.nowMs,
       onDefect: (defect) => this.routerFailed(defect)
     })
-    this.actor = new Actor<TenantMessage>({
-      runQueue: this.runQueue,
-      fork,
-      behaviour: this,
-      limits: { countMax: Number.POSITIVE_INFINITY, bytesMax: Number.POSITIVE_INFINITY, bytesOf: () => 0 }
-    })
+    this.actor = this.makeActor()
     this.services = {
       ...context.services,
       nowMs: () => dispatcher.nowMs,
@@ -121,8 +117,18 @@ export class Tenant implements Behaviour<TenantMessage> {
         if (typeof decision === "boolean") return then(decision)
         fork(Effect.map(context.services.settle([decision]), ([allowed]) => then(allowed === true)))
       },
-      ended: (session, attaches) => this.actor.signal({ _tag: "Ended", session, attaches })
+      ended: (session, attaches) => this.actor.signal({ _tag: "Ended", session, attaches }),
+      failed: (session) => this.actor.signal({ _tag: "Failed", session })
     }
+  }
+
+  private makeActor(): Actor<TenantMessage> {
+    return new Actor({
+      runQueue: this.runQueue,
+      fork: this.fork,
+      behaviour: this,
+      limits: { countMax: Number.POSITIVE_INFINITY, bytesMax: Number.POSITIVE_INFINITY, bytesOf: () => 0 }
+    })
   }
 
   /** A tenant that lives as long as the caller's scope. */
@@ -196,7 +202,9 @@ export class Tenant implements Behaviour<TenantMessage> {
     return Math.max(1, spent)
   }
 
+  /** The sessions live on; whoever was about to be admitted is closed by the deadline of its handshake. */
   onDefect(defect: unknown): void {
+    this.actor = this.makeActor()
     this.context.report({ _tag: "ActorDefect", actor: "tenant", tenant: this.id, defect })
     this.closeAll({
       reasonCode: ReasonCode.UnspecifiedError,
@@ -211,11 +219,11 @@ export class Tenant implements Behaviour<TenantMessage> {
       case "Ended": {
         const { attaches, session } = message
         const entry = this.sessions.get(session.clientId)
-        if (entry?.session !== session || entry.attaches !== attaches) return
-        this.sessions.delete(session.clientId)
-        this.counters.sessions = this.sessions.size
-        return session.stop()
+        if (entry?.attaches === attaches) this.remove(session)
+        return
       }
+      case "Failed":
+        return this.remove(message.session)
       case "Purge":
         return this.sessions.get(message.clientId)?.session.signal({ _tag: "Purge" })
     }
@@ -223,6 +231,9 @@ export class Tenant implements Behaviour<TenantMessage> {
 
   private give(message: Admit): void {
     const { identity } = message.attach
+    const known = this.sessions.get(identity.clientId)
+    // One that has failed and has not been removed yet would take nobody.
+    if (known?.session.hasStopped === true) this.remove(known.session)
     const entry = this.sessions.get(identity.clientId) ?? this.create(message)
     if (entry === undefined) return
     if (entry.session.principal !== identity.principal) {
@@ -261,6 +272,13 @@ export class Tenant implements Behaviour<TenantMessage> {
     this.sessions.set(identity.clientId, entry)
     this.counters.sessions = this.sessions.size
     return entry
+  }
+
+  private remove(session: Session): void {
+    if (this.sessions.get(session.clientId)?.session !== session) return
+    this.sessions.delete(session.clientId)
+    this.counters.sessions = this.sessions.size
+    session.stop()
   }
 
   /** The router has begun anew: sessions subscribe again, and clients come again with what was not acknowledged. */
