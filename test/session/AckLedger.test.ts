@@ -37,7 +37,7 @@ const releaseModel = (rows: Array<Row>): ReadonlyArray<Row> => {
 }
 
 describe("the ledger of acknowledgements owed", () => {
-  test("[MQTT-4.6.0-2] [MQTT-4.6.0-3] releases in the order of PUBLISH whatever the order of the outcomes", () => {
+  test("[v3 MQTT-4.6.0-2] [v3 MQTT-4.6.0-3] releases in the order of PUBLISH whatever the order of the outcomes", () => {
     fc.assert(
       fc.property(fc.array(step, { maxLength: 120, size: "max" }), (steps) => {
         const ledger = new AckLedger()
