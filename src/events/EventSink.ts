@@ -37,7 +37,7 @@ export class EventSink extends Context.Tag("heddle/EventSink")<
         Clock.Clock
       )
       const minimum = FiberRefs.getOrDefault(runtime.fiberRefs, FiberRef.currentMinimumLogLevel)
-      // A fiber for a line that is not logged was a fifth of what it costs to serve a client that comes and goes.
+      // A fiber for a line that is not logged was a fifth of the cost of a client that comes and goes.
       const isVerbose = LogLevel.lessThanEqual(minimum, LogLevel.Debug)
       const limit = new LineLimit(LINES_PER_SECOND, clock.unsafeCurrentTimeMillis())
       return {

@@ -125,8 +125,8 @@ export class Publication implements PublishContent {
     if (this.kept) return this
     this.kept = true
     const payloadBytes = this.payloadBytes
-    // A chunk that hardly holds anything else may as well be kept as it is; asking how large one is costs as much as a
-    // small copy.
+    // A chunk that hardly holds anything else may as well be kept as it is; asking how large one is costs as
+    // much as a small copy.
     if (payloadBytes <= COPIED_UNSEEN || this.source.buffer.byteLength > payloadBytes * 2 + 512) {
       const own = Buffer.allocUnsafe(payloadBytes)
       asBuffer(this.source).copy(own, 0, this.payloadStart, this.payloadEnd)

@@ -1,4 +1,7 @@
-/** Latencies in buckets of 3 % width (32 for each power of two of microseconds): recording one allocates nothing. */
+/**
+ * Latencies in buckets of 3 % width (32 for each power of two of microseconds): recording one allocates
+ * nothing.
+ */
 
 const bucketsPerOctave = 32
 
@@ -14,7 +17,10 @@ export class LatencyHistogram {
     this.total++
   }
 
-  /** Microseconds that the given share of the latencies does not exceed, to a bucket's width; 0 when there are none. */
+  /**
+   * Microseconds that the given share of the latencies does not exceed, to a bucket's width; 0 when there are
+   * none.
+   */
   quantile(share: number): number {
     let below = 0
     for (let index = 0; index < this.counts.length; index++) {

@@ -1,8 +1,8 @@
 /**
  * A client of the load generator: bytes to and from a socket, nothing allocated for a message.
  *
- * What it has to send is collected and written once per turn of the event loop; `Rota` keeps those that have something
- * to do. Packets are parsed in place; only one that is cut by the end of a chunk is copied.
+ * What it has to send is collected and written once per turn of the event loop; `Rota` keeps those that have
+ * something to do. Packets are parsed in place; only one that is cut by the end of a chunk is copied.
  */
 
 import type { Socket, SocketHandler } from "bun"

@@ -1,4 +1,7 @@
-/** What Linux knows of a process: processor time, the time it waited for a processor, resident memory. Zero elsewhere. */
+/**
+ * What Linux knows of a process: processor time, the time it waited for a processor, resident memory. Zero
+ * elsewhere.
+ */
 
 import { readFileSync } from "node:fs"
 
@@ -23,7 +26,8 @@ export interface Usage {
 
 export const usageOf = (pid: number): Usage => {
   const stat = read(`/proc/${pid}/stat`)
-  // The name of the program stands in brackets and may hold spaces; user and system time are fields 14 and 15.
+  // The name of the program stands in brackets and may hold spaces; user and system time are fields 14 and
+  // 15.
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ")
   const ticks = Number(fields[11] ?? 0) + Number(fields[12] ?? 0)
   const resident = /^VmRSS:\s+(\d+) kB/m.exec(read(`/proc/${pid}/status`))?.[1] ?? "0"

@@ -1,5 +1,6 @@
 /**
- * The load generator: one scenario against one broker, in a process of its own so that it can have a processor of its own.
+ * The load generator: one scenario against one broker, in a process of its own so that it can have a
+ * processor of its own.
  *
  *     bun test/bench/load.ts '{"scenario": {...}, "port": 1883, "pid": 42, "seconds": 4, "warmSeconds": 1}'
  *
@@ -140,7 +141,10 @@ const measureMessages = async (scenario: MessageScenario, request: LoadRequest):
   }
 }
 
-/** Sets the publishers going and keeps them going: an open loop by the clock, a closed one that lost messages again. */
+/**
+ * Sets the publishers going and keeps them going: an open loop by the clock, a closed one that lost messages
+ * again.
+ */
 const startPublishing = (
   scenario: MessageScenario,
   publishers: ReadonlyArray<Publisher>,

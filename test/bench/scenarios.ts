@@ -1,6 +1,7 @@
 /**
- * What is measured, as data. A closed loop keeps `window` messages of each publisher under way, so that it goes as fast as
- * the broker and neither floods nor loses by itself; an open loop sends at `rate` whatever comes back.
+ * What is measured, as data. A closed loop keeps `window` messages of each publisher under way, so that it
+ * goes as fast as the broker and neither floods nor loses by itself; an open loop sends at `rate` whatever
+ * comes back.
  */
 
 import type { Qos } from "../../src/protocol/Packet.ts"

@@ -1,8 +1,8 @@
 /**
  * The broker under measurement, in a process of its own: the default services on a free port of the loopback.
  *
- * Prints one line of JSON with the port when it listens, and runs until it is signalled. `--gc` collects garbage once
- * a second, for figures of memory that do not depend on when the collector last felt like it.
+ * Prints one line of JSON with the port when it listens, and runs until it is signalled. `--gc` collects
+ * garbage once a second, for figures of memory that do not depend on when the collector last felt like it.
  */
 
 import * as BunRuntime from "@effect/platform-bun/BunRuntime"

@@ -1,6 +1,6 @@
 /**
- * Publishers and subscribers of the load generator. A payload begins with the instant it was sent, its publisher and its
- * sequence number, so that a subscriber can tell latency, loss, duplicates and disorder.
+ * Publishers and subscribers of the load generator. A payload begins with the instant it was sent, its
+ * publisher and its sequence number, so that a subscriber can tell latency, loss, duplicates and disorder.
  */
 
 import type { LatencyHistogram } from "./LatencyHistogram.ts"
@@ -61,7 +61,10 @@ export class Publisher extends LoadClient {
   private unacknowledged = 0
   private packetId = 0
   private credit = 0
-  /** As many frames as are written at a time, all alike but for identifier and stamp: nothing is encoded in the run. */
+  /**
+   * As many frames as are written at a time, all alike but for identifier and stamp: nothing is encoded in
+   * the run.
+   */
   private readonly block: Buffer
   private readonly view: DataView
   private readonly frameBytes: number
@@ -85,7 +88,10 @@ export class Publisher extends LoadClient {
     this.view = new DataView(this.block.buffer, this.block.byteOffset, this.block.length)
   }
 
-  /** An open loop's allowance: `messages` more may be sent; what a blocked publisher could not use is not saved up. */
+  /**
+   * An open loop's allowance: `messages` more may be sent; what a blocked publisher could not use is not
+   * saved up.
+   */
   grant(messages: number, most: number): void {
     this.credit = Math.min(this.credit + messages, most)
     if (this.credit >= 1) this.rota.add(this)

@@ -1,7 +1,7 @@
 /**
- * What a client must have received in the end. From the SUBACK of a filter that is one neighbour's topic until its
- * UNSUBSCRIBE or the end of the session, every QoS 1 or 2 message that the neighbour publishes and gets acknowledged is
- * owed to the client, however often its connection is cut.
+ * What a client must have received in the end. From the SUBACK of a filter that is one neighbour's topic
+ * until its UNSUBSCRIBE or the end of the session, every QoS 1 or 2 message that the neighbour publishes and
+ * gets acknowledged is owed to the client, however often its connection is cut.
  */
 
 import type { Ledger, Received } from "./Ledger.ts"

@@ -1,9 +1,9 @@
 /**
- * What a soak run holds against the broker. Payloads say who sent them (`publisher:sequence:qos`), sequence numbers of a
- * publisher only grow, and so a receiver can tell disorder and duplicates:
+ * What a soak run holds against the broker. Payloads say who sent them (`publisher:sequence:qos`), sequence
+ * numbers of a publisher only grow, and so a receiver can tell disorder and duplicates:
  *
- * - per publisher, topic and QoS, messages come in the order of their publication [MQTT-4.6.0-5]; only one that is
- *   marked as sent again, by the broker (DUP) or by its publisher, may come after a later one;
+ * - per publisher, topic and QoS, messages come in the order of their publication [MQTT-4.6.0-5]; only one
+ *   that is marked as sent again, by the broker (DUP) or by its publisher, may come after a later one;
  * - what was published and delivered at QoS 2 comes to a client once, whatever happened to its connections;
  * - what was acknowledged comes at all (`Expectations.ts`).
  *
@@ -96,6 +96,12 @@ export class Ledger {
 
   acknowledgedBy(publisher: number): ReadonlyArray<Acknowledged> {
     return this.acknowledged[publisher] ?? []
+  }
+
+  /** Lets go of everything but the counts and the violations. */
+  forget(): void {
+    this.resent.clear()
+    this.acknowledged.length = 0
   }
 
   violate(what: string): void {

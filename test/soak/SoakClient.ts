@@ -1,9 +1,10 @@
 /**
- * One device of a soak run: it comes, subscribes, publishes, roams, is cut off and comes back, as its `act` is told by a
- * seeded generator; and it keeps MQTT's rules meanwhile, so that whatever the broker holds against it is a finding.
+ * One device of a soak run: it comes, subscribes, publishes, roams, is cut off and comes back, as its `act`
+ * is told by a seeded generator; and it keeps MQTT's rules meanwhile, so that whatever the broker holds
+ * against it is a finding.
  *
- * Its session has the packets that it owes (`outstanding`) and the QoS 2 identifiers that it has seen (`incoming`); both
- * live as long as the broker says that the session does.
+ * Its session has the packets that it owes (`outstanding`) and the QoS 2 identifiers that it has seen
+ * (`incoming`); both live as long as the broker says that the session does.
  */
 
 import type { Packet } from "mqtt-packet"
@@ -182,7 +183,10 @@ export class SoakClient {
     this.attempt = undefined
   }
 
-  /** Hears nothing any more, says nothing, and the broker does not know: what is under way stays so until it comes back. */
+  /**
+   * Hears nothing any more, says nothing, and the broker does not know: what is under way stays so until it
+   * comes back.
+   */
   private fallSilent(): void {
     const { attempt } = this
     if (attempt === undefined) return

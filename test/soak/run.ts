@@ -1,6 +1,6 @@
 /**
- * The soak test: thousands of clients over TCP that come, go, roam and are cut off, and a broker that must be right all the
- * time and empty at the end.
+ * The soak test: thousands of clients over TCP that come, go, roam and are cut off, and a broker that must be
+ * right all the time and empty at the end.
  *
  *     bun run soak [--seconds 60] [--clients 2000] [--seed N] [--transport tcp|memory]
  *
@@ -35,9 +35,10 @@ const main = async (): Promise<number> => {
       if (++second % 10 === 0) console.log(`${second} s`, JSON.stringify({ ...countsOf(ledger), ...census }))
     }
   })
-  const { ledger, leftovers, residentBytesAfter, residentBytesBefore } = report
+  const { after, before, ledger, leftovers } = report
   console.log(JSON.stringify(countsOf(ledger)))
-  console.log(`resident memory ${megabytes(residentBytesBefore)}, then ${megabytes(residentBytesAfter)}`)
+  console.log(`heap ${megabytes(before.heapBytes)}, then ${megabytes(after.heapBytes)}`)
+  console.log(`resident ${megabytes(before.residentBytes)}, then ${megabytes(after.residentBytes)}`)
   for (const violation of ledger.violations) console.log(`violation: ${violation}`)
   const isEmpty = Object.keys(leftovers).length === 0
   console.log(isEmpty ? "the broker is empty" : `the broker still holds ${JSON.stringify(leftovers)}`)

@@ -1,8 +1,10 @@
 /**
- * A crowd of clients on a whole broker for a while, then nothing: what they saw must be right, and the broker must be as
- * empty as before they came. The same seed does the same things in the same order, as far as sockets and clocks let it.
+ * A crowd of clients on a whole broker for a while, then nothing: what they saw must be right, and the broker
+ * must be as empty as before they came. The same seed does the same things in the same order, as far as
+ * sockets and clocks let it.
  */
 
+import { heapStats } from "bun:jsc"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
@@ -29,8 +31,16 @@ export interface SoakReport {
   readonly ledger: Ledger
   /** What the broker still held at the end, by the census's names; empty when all is well. */
   readonly leftovers: Readonly<Record<string, number>>
-  readonly residentBytesBefore: number
-  readonly residentBytesAfter: number
+  /** With the listener up and nobody there. */
+  readonly before: Memory
+  /** When the broker is empty again and the clients' own records are forgotten. */
+  readonly after: Memory
+}
+
+export interface Memory {
+  readonly residentBytes: number
+  /** What is reachable: the figure in which a leak shows, because a process gives its pages back late or never. */
+  readonly heapBytes: number
 }
 
 /** Clients that talk to each other. */
@@ -82,9 +92,10 @@ const makeClients = (options: SoakOptions, dial: Dial, ledger: Ledger): Readonly
   })
 }
 
-const residentBytes = (): number => {
+const takeMemory = (): Memory => {
   Bun.gc(true)
-  return process.memoryUsage.rss()
+  const { extraMemorySize, heapSize } = heapStats()
+  return { residentBytes: process.memoryUsage.rss(), heapBytes: heapSize + extraMemorySize }
 }
 
 const leftoversOf = (census: Census): Readonly<Record<string, number>> => {
@@ -105,18 +116,30 @@ const until = async (isTrue: () => boolean, withinMs: number): Promise<boolean> 
 export const soak = async (options: SoakOptions): Promise<SoakReport> => {
   const ledger = new Ledger()
   const { broker, dial, stop } = await startBroker(options.transport)
-  const residentBytesBefore = residentBytes()
+  const before = takeMemory()
+  await live(options, { broker, dial, ledger })
+  const isEmpty = () => Object.keys(leftoversOf(broker.census())).length === 0
+  await until(isEmpty, EMPTY_WITHIN_MS)
+  const leftovers = leftoversOf(broker.census())
+  ledger.forget()
+  const after = takeMemory()
+  await stop()
+  return { ledger, leftovers, before, after }
+}
+
+interface Stage {
+  readonly broker: Broker["Type"]
+  readonly dial: Dial
+  readonly ledger: Ledger
+}
+
+/** The whole life of the crowd; when it is over nobody refers to a client any more. */
+const live = async (options: SoakOptions, { broker, dial, ledger }: Stage): Promise<void> => {
   const clients = makeClients(options, dial, ledger)
   const random = seeded(options.seed + 1)
   await bustle(clients, random, options, () => options.progress?.(ledger, broker.census()))
   await gather(clients, ledger)
   await empty(clients, random, ledger)
-  const isEmpty = () => Object.keys(leftoversOf(broker.census())).length === 0
-  await until(isEmpty, EMPTY_WITHIN_MS)
-  const leftovers = leftoversOf(broker.census())
-  const residentBytesAfter = residentBytes()
-  await stop()
-  return { ledger, leftovers, residentBytesBefore, residentBytesAfter }
 }
 
 const bustle = async (
@@ -139,7 +162,9 @@ const bustle = async (
   }
 }
 
-/** Brings back those who have a session, and looks at what everybody got when nothing is on its way any more. */
+/**
+ * Brings back those who have a session, and looks at what everybody got when nothing is on its way any more.
+ */
 const gather = async (clients: ReadonlyArray<SoakClient>, ledger: Ledger): Promise<void> => {
   const areIn = () => clients.every((client) => !client.isConnecting)
   if (!(await until(areIn, 10_000))) ledger.violate("clients got no CONNACK")

@@ -1,9 +1,9 @@
 /**
- * What the codec costs for each packet: `bun test/bench/micro/run.ts [--quick] protocol`. `mqtt-packet` stands beside it as
- * the yardstick: the same bytes, the same packets.
+ * What the codec costs for each packet: `bun test/bench/micro/run.ts [--quick] protocol`. `mqtt-packet`
+ * stands beside it as the yardstick: the same bytes, the same packets.
  *
- * Times are the best of several rounds over a chunk of 256 packets. A PUBLISH has a topic of 24 bytes and a payload of
- * 64; one of version 5 also has a content type, a response topic and a user property to forward.
+ * Times are the best of several rounds over a chunk of 256 packets. A PUBLISH has a topic of 24 bytes and a
+ * payload of 64; one of version 5 also has a content type, a response topic and a user property to forward.
  */
 
 import { generate, type Packet as LibraryPacket, parser as makeParser } from "mqtt-packet"
@@ -122,7 +122,10 @@ const decoding = (measure: Measure): ReadonlyArray<Figure> => {
   ]
 }
 
-/** A CONNECT is the first packet of a decoder, so each has its own; the library's parser is new each time as well. */
+/**
+ * A CONNECT is the first packet of a decoder, so each has its own; the library's parser is new each time as
+ * well.
+ */
 const connecting = (measure: Measure): ReadonlyArray<Figure> =>
   ([4, 5] as const).flatMap((version) => {
     const bytes = connectOf(version)
