@@ -338,6 +338,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
         _tag: "ClientDisconnected",
         tenant: identity.tenant,
         clientId,
+        by: "server",
         reasonCode,
         reason
       })

@@ -46,7 +46,9 @@ interface Expected {
   readonly identifiers: ReadonlyArray<number>
 }
 
-/** What overlapping subscriptions come to, from the words of the specification. [MQTT-3.3.4-2] [MQTT-3.3.4-4] */
+/**
+ * What overlapping subscriptions come to, from the words of the specification. [MQTT-3.3.4-2] [MQTT-3.3.4-4]
+ */
 const merged = (clientId: string, matching: ReadonlyArray<Subscription>): Expected | undefined =>
   matching.length === 0
     ? undefined

@@ -1,7 +1,9 @@
 /**
- * The state machine of a session with every effect recorded: a test plays client, router and clock with plain calls.
+ * The state machine of a session with every effect recorded: a test plays client, router and clock with plain
+ * calls.
  *
- * `Machine` does what the actor does around the machine and nothing else, so what it records is what would happen.
+ * `Machine` does what the actor does around the machine and nothing else, so what it records is what would
+ * happen.
  */
 
 import type { Identity } from "../../src/auth/Authenticator.ts"

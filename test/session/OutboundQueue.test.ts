@@ -8,7 +8,10 @@ const options = deliveryOptions()
 const publications = ["", "1", "22", "4444"].map((payload) => publicationOf({ payload }))
 const publicationAt = (index: number): Publication => publications[index % publications.length] as Publication
 
-/** The queue in its plainest form: an array of what is held, a set of what was sent, a list of what is owed again. */
+/**
+ * The queue in its plainest form: an array of what is held, a set of what was sent, a list of what is owed
+ * again.
+ */
 class Model {
   readonly held: Array<OutboundEntry> = []
   readonly sent = new Set<OutboundEntry>()

@@ -1,6 +1,6 @@
 /**
- * Any sequence of what clients, the router and time can do, against a book of what must hold: the client's window, the
- * identifiers, the order, and that no message is lost without a counter saying so.
+ * Any sequence of what clients, the router and time can do, against a book of what must hold: the client's
+ * window, the identifiers, the order, and that no message is lost without a counter saying so.
  */
 
 import { describe, expect, test } from "bun:test"

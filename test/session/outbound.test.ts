@@ -1,4 +1,7 @@
-/** What waits for a client: the policies of a full queue, limits in bytes, expiry, QoS 0, and what does not fit. */
+/**
+ * What waits for a client: the policies of a full queue, limits in bytes, expiry, QoS 0, and what does not
+ * fit.
+ */
 
 import { describe, expect, test } from "bun:test"
 import { pump } from "../../src/session/outbound.ts"

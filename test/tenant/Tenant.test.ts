@@ -1,4 +1,7 @@
-/** Sessions of tenants: whose they are, how they are taken over, how they end, and that a failed one stands in nobody's way. */
+/**
+ * Sessions of tenants: whose they are, how they are taken over, how they end, and that a failed one stands in
+ * nobody's way.
+ */
 
 import { describe, expect, test } from "bun:test"
 import * as Effect from "effect/Effect"
@@ -225,7 +228,9 @@ test("sessionsMax: one more is refused, an existing one is not, and room comes b
     await broker.connect({ version: 5, clientId: "3" })
   }))
 
-/** Accepts with something that breaks the session which answers with it, as long as the username is `poison`. */
+/**
+ * Accepts with something that breaks the session which answers with it, as long as the username is `poison`.
+ */
 const poisonous = Layer.succeed(Authenticator, {
   authenticate: ({ username }) => {
     const accepted: Accepted = acceptedAs("anonymous")

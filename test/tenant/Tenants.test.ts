@@ -1,4 +1,6 @@
-/** Which tenants exist, who is asked, and that a directory that fails serves nobody and holds up nobody else. */
+/**
+ * Which tenants exist, who is asked, and that a directory that fails serves nobody and holds up nobody else.
+ */
 
 import { describe, expect, test } from "bun:test"
 import * as Deferred from "effect/Deferred"
