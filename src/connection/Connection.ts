@@ -227,8 +227,12 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     const bytes = encodeControl(packet, this.protocolVersion, { packetBytesMax, requestProblemInformation })
     if (bytes === undefined) {
       // A client that cannot be told what it must know is closed; below version 5 DISCONNECT is just not said.
-      if (packet._tag !== "Disconnect") this.end()
-      return
+      if (packet._tag === "Disconnect") return
+      if (packet._tag === "Connack" || this.protocolVersion !== 5) return this.end()
+      return this.close({
+        reasonCode: ReasonCode.PacketTooLarge,
+        reason: "an answer is larger than the client's Maximum Packet Size"
+      })
     }
     if (packet._tag === "Connack" && packet.reasonCode === ReasonCode.Success) this.isAccepted = true
     this.sink.write(bytes)
