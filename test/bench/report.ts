@@ -78,10 +78,10 @@ const printRatio = (scenario: Scenario, outcomes: ReadonlyArray<Outcome>): void 
   if (ours === undefined || theirs === undefined) return
   const times = (ratio: number): string => `${ratio.toFixed(ratio < 10 ? 2 : 1)}x`
   const rate = times(ours("perSecond") / theirs("perSecond"))
-  const cpu = times(theirs("cpuUs") / ours("cpuUs"))
+  const cpu = times(ours("cpuUs") / theirs("cpuUs"))
   const memory =
     scenario.kind === "idle"
       ? `, ${times(ours("bytesPerConnection") / theirs("bytesPerConnection"))} the memory`
       : ""
-  console.log(`${"".padEnd(widths[0]!)}heddle: ${rate} the rate, 1/${cpu} the CPU${memory}`)
+  console.log(`${"".padEnd(widths[0]!)}heddle: ${rate} the rate, ${cpu} the CPU for each${memory}`)
 }
