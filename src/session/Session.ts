@@ -392,10 +392,14 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
   }
 
   private acknowledgeSubscribe(token: number, hasRetained: boolean): void {
-    const pending = this.pending?.get(token)
-    if (pending === undefined) return
+    const awaited = this.pending?.get(token)
+    if (awaited === undefined) return
+    if (!awaited.isStored) {
+      awaited.hasRetained = hasRetained
+      return
+    }
     this.pending?.delete(token)
-    onSubscribed(this.state, pending, hasRetained, this)
+    onSubscribed(this.state, awaited.pending, hasRetained, this)
   }
 
   /** One deadline for all that the session waits for; one that comes early just looks again. */

@@ -51,13 +51,21 @@ export interface SessionOptions {
   readonly services: SessionServices
 }
 
+/** A SUBACK on its way: it leaves when its subscriptions are stored and the router has them. */
+interface AwaitedSuback {
+  readonly pending: PendingSuback
+  isStored: boolean
+  /** What the router answered; undefined until it has. */
+  hasRetained: boolean | undefined
+}
+
 export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   protected readonly state: SessionState
   protected readonly actor: Actor<SessionMessage>
   protected readonly router: Router
   protected readonly services: SessionServices
   /** SUBSCRIBEs that the router is working on, by token. */
-  protected pending: Map<number, PendingSuback> | undefined
+  protected pending: Map<number, AwaitedSuback> | undefined
   private nextToken = 1
   /** Why we closed the present connection. */
   protected ending: Ending | undefined
@@ -180,13 +188,19 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
 
   subscribe(subscriptions: ReadonlyArray<HeldSubscription>, pending: PendingSuback): void {
     const token = this.nextToken++
+    const awaited: AwaitedSuback = { pending, isStored: pending.link === undefined, hasRetained: undefined }
     this.pending ??= new Map()
-    this.pending.set(token, pending)
+    this.pending.set(token, awaited)
     this.router.signal({
       _tag: "Subscribe",
       subscriber: this,
       subscriptions: subscriptions.map((held) => [held.filter, held.subscription] as const),
       token
+    })
+    // SUBACK says that they are routed and stored, in whichever order that comes.
+    this.afterCommit(() => {
+      awaited.isStored = true
+      if (awaited.hasRetained !== undefined) this.subscribed(token, awaited.hasRetained)
     })
   }
 

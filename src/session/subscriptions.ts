@@ -92,7 +92,7 @@ const grant = (
 ): void => {
   const held = (state.subscriptions ??= new Map())
   const reasonCodes: Array<number> = []
-  const accepted: Array<readonly [topicFilter: string, held: HeldSubscription]> = []
+  const accepted: Array<HeldSubscription> = []
   const replays: Array<Replay> = []
   for (const [index, request] of packet.subscriptions.entries()) {
     const each = judged[index]
@@ -109,7 +109,7 @@ const grant = (
     const entry: HeldSubscription = { filter: each.filter, subscription }
     held.set(request.topicFilter, entry)
     recordSubscribe(state, request, packet.subscriptionIdentifier, out)
-    accepted.push([request.topicFilter, entry])
+    accepted.push(entry)
     reasonCodes.push(request.qos)
     if (replayWanted(each.filter, request, existed)) {
       replays.push({
@@ -120,13 +120,8 @@ const grant = (
       })
     }
   }
-  const { link } = state
-  out.afterCommit(() => {
-    // What has been unsubscribed since, or went with its session, must not reach the router any more.
-    const current = accepted.filter(([topicFilter, entry]) => state.subscriptions?.get(topicFilter) === entry)
-    const subscriptions = current.map(([, entry]) => entry)
-    out.subscribe(subscriptions, { link, packetId: packet.packetId, reasonCodes, replays })
-  })
+  // The router hears of them before it hears of anything that the client sends next.
+  out.subscribe(accepted, { link: state.link, packetId: packet.packetId, reasonCodes, replays })
 }
 
 const refusalOf = (
@@ -219,5 +214,7 @@ export const onUnsubscribe = (state: SessionState, packet: Unsubscribe, out: Ses
     return ReasonCode.Success
   })
   if (removed.length > 0) out.unsubscribe(removed)
-  out.send({ _tag: "Unsuback", packetId: packet.packetId, reasonCodes, properties: noProperties })
+  const { link } = state
+  const { packetId } = packet
+  out.afterCommit(() => link?.send({ _tag: "Unsuback", packetId, reasonCodes, properties: noProperties }))
 }

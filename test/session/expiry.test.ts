@@ -62,9 +62,15 @@ describe("Keep Alive", () => {
     ]
   > = [
     ["as asked", 60, {}, undefined, 90_000],
-    ["[MQTT-3.1.2-21] more than asked", 5, { keepAliveMin: 30 }, 30, 45_000],
-    ["[MQTT-3.1.2-21] less than asked", 600, { keepAliveMax: 100 }, 100, 150_000],
-    ["[MQTT-3.1.2-21] some though none was asked for", 0, { keepAliveMax: 100 }, 100, 150_000],
+    ["Server Keep Alive (3.2.2.3.14): more than asked", 5, { keepAliveMin: 30 }, 30, 45_000],
+    ["Server Keep Alive (3.2.2.3.14): less than asked", 600, { keepAliveMax: 100 }, 100, 150_000],
+    [
+      "Server Keep Alive (3.2.2.3.14): some though none was asked for",
+      0,
+      { keepAliveMax: 100 },
+      100,
+      150_000
+    ],
     ["the longest there is", 65_535, {}, undefined, 98_302_500]
   ]
   test.each(granted)("%s", (_name, keepAlive, settings, told, dueMs) => {

@@ -16,8 +16,11 @@ import { Authorizer } from "../../src/auth/Authorizer.ts"
 import { Broker, type BrokerOptions, type BrokerServices } from "../../src/Broker.ts"
 import type { Event } from "../../src/events/Event.ts"
 import { EventSink } from "../../src/events/EventSink.ts"
-import { DurableState } from "../../src/storage/DurableState.ts"
+import type { DurableState } from "../../src/storage/DurableState.ts"
+import type { Journal } from "../../src/storage/Journal.ts"
 import { layerMemory } from "../../src/storage/memory.ts"
+import type { RetainedStore } from "../../src/storage/RetainedStore.ts"
+import type { SessionStore } from "../../src/storage/SessionStore.ts"
 import { ClientBalancer } from "../../src/tenant/ClientBalancer.ts"
 import { TenantDirectory } from "../../src/tenant/TenantDirectory.ts"
 import { defaultTenantSettings, type TenantSettings } from "../../src/tenant/TenantSettings.ts"
@@ -35,6 +38,8 @@ export interface TestBrokerOptions {
   readonly directory?: Layer.Layer<TenantDirectory>
   /** State that an earlier broker left. */
   readonly stored?: DurableState
+  /** Instead of `stored`. */
+  readonly storage?: Layer.Layer<Journal | SessionStore | RetainedStore>
   /** When the test begins, in milliseconds since the epoch. */
   readonly nowMs?: number
   /** Bytes that the memory wire holds in each direction: small ones make slow clients. */
@@ -84,7 +89,7 @@ export class TestBroker {
       options.authorizer ?? Authorizer.layerAllowAll,
       options.balancer ?? ClientBalancer.layerStay,
       options.directory ?? TenantDirectory.layerSingle(settings),
-      layerMemory(options.stored ?? new DurableState()),
+      options.storage ?? layerMemory(options.stored),
       Layer.succeed(EventSink, {
         report: (event: Event) => {
           this.events.push(event)
