@@ -1,6 +1,6 @@
 /**
- * Access rules for each client: an ordered list, the first rule that applies decides, nothing applies means no.
- * A device may publish below its own name only; a dashboard may read everything but the secrets in it.
+ * Access rules for each client: an ordered list, the first rule that applies decides, nothing applies means
+ * no. A device may publish below its own name only; a dashboard may read everything but the secrets in it.
  */
 
 import * as Effect from "effect/Effect"

@@ -1,6 +1,6 @@
 /**
- * Your own authentication: a user table whose rows say which tenant a user belongs to. Two tenants use the same topics and
- * the same client identifiers, and never see each other.
+ * Your own authentication: a user table whose rows say which tenant a user belongs to. Two tenants use the
+ * same topics and the same client identifiers, and never see each other.
  */
 
 import * as Effect from "effect/Effect"

@@ -1,6 +1,6 @@
 /**
- * Enhanced authentication (MQTT 5.0, section 4.12): a challenge and an answer by AUTH packets before CONNACK. The client
- * proves that it knows a key without sending it: an HMAC over a nonce of the server's.
+ * Enhanced authentication (MQTT 5.0, section 4.12): a challenge and an answer by AUTH packets before CONNACK.
+ * The client proves that it knows a key without sending it: an HMAC over a nonce of the server's.
  */
 
 import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"

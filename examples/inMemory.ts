@@ -1,6 +1,6 @@
 /**
- * No socket at all: the memory transport, for tests and for programs that are their own clients. MQTT.js speaks over any
- * Node.js stream, so a small Duplex joins the two.
+ * No socket at all: the memory transport, for tests and for programs that are their own clients. MQTT.js
+ * speaks over any Node.js stream, so a small Duplex joins the two.
  */
 
 import { Duplex } from "node:stream"
@@ -18,7 +18,10 @@ const broker = Broker.layer().pipe(
   Layer.provide(Layer.succeed(Transports, [memory]))
 )
 
-/** A stream to the broker. Back-pressure holds in both directions: the wire takes what fits and says when it takes more. */
+/**
+ * A stream to the broker. Back-pressure holds in both directions: the wire takes what fits and says when it
+ * takes more.
+ */
 const connectStream = (listener: MemoryListener): Duplex => {
   const client = listener.connect()
   const pump = async () => {

@@ -1,5 +1,6 @@
 /**
- * Server redirection: a `ClientBalancer` sends the clients of one tenant to another server. (MQTT 5.0, section 4.11)
+ * Server redirection: a `ClientBalancer` sends the clients of one tenant to another server. (MQTT 5.0,
+ * section 4.11)
  */
 
 import * as Effect from "effect/Effect"

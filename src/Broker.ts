@@ -1,9 +1,9 @@
 /**
  * The broker: the whole graph of actors and services assembled once, as a layer.
  *
- * Acquired in this order and released in the opposite one: dispatcher and timekeeper, tenants (with their sessions and
- * routers), connections, listeners. Shutting down therefore means: stop accepting, tell every client (DISCONNECT 0x8B) and
- * wait for the connections to go, end the sessions, stop the clocks.
+ * Acquired in this order and released in the opposite one: dispatcher and timekeeper, tenants (with their
+ * sessions and routers), connections, listeners. Shutting down therefore means: stop accepting, tell every
+ * client (DISCONNECT 0x8B) and wait for the connections to go, end the sessions, stop the clocks.
  */
 
 import * as Context from "effect/Context"
@@ -61,7 +61,10 @@ export const defaultBrokerOptions: BrokerOptions = {
   willsAtShutdown: "publish"
 }
 
-/** What a broker holds at a moment. All zero but `retainedMessages` when the last client and the last session have gone. */
+/**
+ * What a broker holds at a moment. All zero but `retainedMessages` when the last client and the last session
+ * have gone.
+ */
 export interface Census {
   readonly connections: number
   readonly sessions: number
@@ -96,13 +99,19 @@ export class Broker extends Context.Tag("heddle/Broker")<
     readonly purge: (tenant: string, clientId: string) => boolean
   }
 >() {
-  /** A broker over the services in the context: give others to change who may connect, what is allowed, where it listens. */
+  /**
+   * A broker over the services in the context: give others to change who may connect, what is allowed, where
+   * it listens.
+   */
   static readonly layer = (
     options: Partial<BrokerOptions> = {}
   ): Layer.Layer<Broker, ListenError | StorageError, BrokerServices> =>
     Layer.scoped(Broker, make({ ...defaultBrokerOptions, ...options }))
 
-  /** The services of an unconfigured broker, but for its listeners: everybody on this machine may do everything, in one tenant. */
+  /**
+   * The services of an unconfigured broker, but for its listeners: everybody on this machine may do
+   * everything, in one tenant.
+   */
   static readonly layerDefaultServices = Layer.mergeAll(
     Authenticator.layerAnonymous("loopback"),
     Authorizer.layerAllowAll,
@@ -197,7 +206,10 @@ const askedServices = (
     ).pipe(Effect.map(soundStep))
 })
 
-/** A pseudo-random generator for load balancing, seeded from the broker's own so that tests can fix it. (xorshift32) */
+/**
+ * A pseudo-random generator for load balancing, seeded from the broker's own so that tests can fix it.
+ * (xorshift32)
+ */
 const randomNumbers: Effect.Effect<() => number> = Effect.map(
   Random.nextIntBetween(1, 0x7fff_ffff),
   (seed) => {

@@ -1,9 +1,10 @@
 /**
- * Access rules compiled for one client: an ordered list, the first rule that applies decides, nothing applies means no.
+ * Access rules compiled for one client: an ordered list, the first rule that applies decides, nothing applies
+ * means no.
  *
- * A subscription is judged by containment, not by matching: an allow rule counts only if it covers every topic that the
- * filter can match, and a deny rule counts if it covers them all. A deny that covers just some of them does not refuse
- * the filter; `deliver` then withholds those topics one by one.
+ * A subscription is judged by containment, not by matching: an allow rule counts only if it covers every
+ * topic that the filter can match, and a deny rule counts if it covers them all. A deny that covers just some
+ * of them does not refuse the filter; `deliver` then withholds those topics one by one.
  */
 
 import { filterContains, filtersOverlap, matchesFilter } from "../topic/TopicFilter.ts"

@@ -1,9 +1,10 @@
 /**
  * Who is connecting: the port that turns what a CONNECT says into a tenant and a principal.
  *
- * Simple authentication is one step; the enhanced authentication of MQTT 5.0 section 4.12 is a chain of `Challenge`s, each
- * with the function that takes the client's answer. Whatever fails, throws or takes longer than the handshake's deadline
- * refuses the connection, and no session is touched before the last step has said `Accepted`.
+ * Simple authentication is one step; the enhanced authentication of MQTT 5.0 section 4.12 is a chain of
+ * `Challenge`s, each with the function that takes the client's answer. Whatever fails, throws or takes longer
+ * than the handshake's deadline refuses the connection, and no session is touched before the last step has
+ * said `Accepted`.
  */
 
 import * as Context from "effect/Context"
@@ -69,7 +70,9 @@ export class Authenticator extends Context.Tag("heddle/Authenticator")<
   {
     /** Judges a CONNECT. An Authentication Method that it does not know is `Refused` with 0x8C. */
     readonly authenticate: (credentials: Credentials) => Effect.Effect<AuthenticationStep>
-    /** Judges an AUTH 0x19 on a live connection; the method is the one of its CONNECT. (5.0, section 4.12.1) */
+    /**
+     * Judges an AUTH 0x19 on a live connection; the method is the one of its CONNECT. (5.0, section 4.12.1)
+     */
     readonly reauthenticate: (
       identity: Identity,
       method: string,
@@ -92,7 +95,10 @@ export class Authenticator extends Context.Tag("heddle/Authenticator")<
     })
 }
 
-/** An authenticator's answer as it may be acted upon: what is no answer refuses, and so does a refusal without a code for it. */
+/**
+ * An authenticator's answer as it may be acted upon: what is no answer refuses, and so does a refusal without
+ * a code for it.
+ */
 export const soundStep = (step: AuthenticationStep): AuthenticationStep => {
   switch (step._tag) {
     case "Accepted":

@@ -1,8 +1,9 @@
 /**
  * What a client may do: the port that turns an identity into `Permissions`, once, at CONNECT.
  *
- * A permission answers synchronously (the way of rules that were compiled) or with an Effect when it must ask somebody;
- * the session then parks the client's packets, in order, until the answer is there. An Effect that dies means no.
+ * A permission answers synchronously (the way of rules that were compiled) or with an Effect when it must ask
+ * somebody; the session then parks the client's packets, in order, until the answer is there. An Effect that
+ * dies means no.
  */
 
 import * as Context from "effect/Context"
@@ -16,11 +17,20 @@ import type { Identity } from "./Authenticator.ts"
 export type Decision = boolean | Effect.Effect<boolean>
 
 export interface Permissions {
-  /** May it publish to this topic? Asked for every PUBLISH, and for the will at CONNECT and again when it fires. */
+  /**
+   * May it publish to this topic? Asked for every PUBLISH, and for the will at CONNECT and again when it
+   * fires.
+   */
   readonly publish: (topic: string) => Decision
-  /** May it subscribe to this filter? Without the `$share/group/` in front. True must hold for every topic that matches. */
+  /**
+   * May it subscribe to this filter? Without the `$share/group/` in front. True must hold for every topic
+   * that matches.
+   */
   readonly subscribe: (topicFilter: string) => Decision
-  /** Asked for each delivery where a deny lies inside an allowed wildcard; undefined where there is no such thing. */
+  /**
+   * Asked for each delivery where a deny lies inside an allowed wildcard; undefined where there is no such
+   * thing.
+   */
   readonly deliver: ((topic: string) => boolean) | undefined
 }
 
@@ -48,7 +58,10 @@ export const allowAll: Permissions = { publish: () => true, subscribe: () => tru
 /** How long a decision may take. */
 const DECISION_MS_MAX = 10_000
 
-/** Settles decisions to booleans, in their order; one that fails, dies or takes longer than ten seconds means no. */
+/**
+ * Settles decisions to booleans, in their order; one that fails, dies or takes longer than ten seconds means
+ * no.
+ */
 export const settleDecisions = (decisions: ReadonlyArray<Decision>): Effect.Effect<ReadonlyArray<boolean>> =>
   decisions.every(isSettled)
     ? Effect.succeed(decisions)

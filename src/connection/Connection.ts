@@ -1,12 +1,13 @@
 /**
  * One client's connection: bytes between a wire and, first, its handshake, then its session.
  *
- * It owns the decoder and the output of the client. Output is collected in a sink and written once at the end of the tick
- * (earlier when it grows large), so a thousand small packets cost one system call; what the socket does not take stays and
- * is counted as backlog. Input that nobody has read yet is bounded: beyond that the wire is paused.
+ * It owns the decoder and the output of the client. Output is collected in a sink and written once at the end
+ * of the tick (earlier when it grows large), so a thousand small packets cost one system call; what the
+ * socket does not take stays and is counted as backlog. Input that nobody has read yet is bounded: beyond
+ * that the wire is paused.
  *
- * The connection's fiber (`serve.ts`) holds its lifetime and is woken by packets of the handshake only; afterwards the
- * session pulls packets itself and no fiber is involved until the end.
+ * The connection's fiber (`serve.ts`) holds its lifetime and is woken by packets of the handshake only;
+ * afterwards the session pulls packets itself and no fiber is involved until the end.
  */
 
 import * as Effect from "effect/Effect"
@@ -226,7 +227,8 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     const { packetBytesMax, requestProblemInformation } = this
     const bytes = encodeControl(packet, this.protocolVersion, { packetBytesMax, requestProblemInformation })
     if (bytes === undefined) {
-      // A client that cannot be told what it must know is closed; below version 5 DISCONNECT is just not said.
+      // A client that cannot be told what it must know is closed; below version 5 DISCONNECT is just not
+      // said.
       if (packet._tag === "Disconnect") return
       if (packet._tag === "Connack" || this.protocolVersion !== 5) return this.end()
       return this.close({
@@ -334,7 +336,9 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
 
 const gone: ConnectionGone = { _tag: "ConnectionGone" }
 
-/** Nothing in the header that differs from receiver to receiver but the identifier and the first byte's bits. */
+/**
+ * Nothing in the header that differs from receiver to receiver but the identifier and the first byte's bits.
+ */
 const isPlain = (header: PublishHeader): boolean =>
   header.topicAlias === 0 && header.messageExpiryInterval < 0 && header.subscriptionIdentifiers.length === 0
 

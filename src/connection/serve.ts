@@ -1,8 +1,10 @@
 /**
- * The life of a connection as one fiber: CONNECT, authentication, permission, redirection, the session, the end.
+ * The life of a connection as one fiber: CONNECT, authentication, permission, redirection, the session, the
+ * end.
  *
- * Everything that may refuse the client comes before its session is touched, so a stranger who fails to authenticate does
- * not disturb whom it pretends to be. The whole handshake has one absolute deadline, set when the wire was accepted.
+ * Everything that may refuse the client comes before its session is touched, so a stranger who fails to
+ * authenticate does not disturb whom it pretends to be. The whole handshake has one absolute deadline, set
+ * when the wire was accepted.
  */
 
 import * as Cause from "effect/Cause"
@@ -264,13 +266,14 @@ const report = (connection: Connection, why: Refusal, context: ServeContext): vo
 }
 
 /**
- * What was no CONNECT gets no answer; a version 5 client is told what was wrong with its CONNECT; an earlier one is told
- * only that its protocol level is not served. [MQTT-3.1.4-1] [v3 MQTT-3.1.2-2] [v3 MQTT-3.1.4-1]
+ * What was no CONNECT gets no answer; a version 5 client is told what was wrong with its CONNECT; an earlier
+ * one is told only that its protocol level is not served. [MQTT-3.1.4-1] [v3 MQTT-3.1.2-2] [v3 MQTT-3.1.4-1]
  */
 const refuseMalformed = (connection: Connection, error: MalformedPacket, context: ServeContext): void => {
   const why = new Refusal(error.reasonCode, error.message)
   const level = connection.attemptedLevel
-  // [MQTT-3.1.2-2]: later versions understand the form of 5.0; with its high bit set it is a bridge of 3.1 or 3.1.1
+  // [MQTT-3.1.2-2]: later versions understand the form of 5.0; with its high bit set it is a bridge of 3.1 or
+  // 3.1.1
   if (level >= 5 && level < 0x80) {
     connection.protocolVersion = 5
     return refuse(connection, why, context)

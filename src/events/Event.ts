@@ -1,4 +1,7 @@
-/** What happens in a broker that somebody may want to know of: one union, a reason in everything that was refused or lost. */
+/**
+ * What happens in a broker that somebody may want to know of: one union, a reason in everything that was
+ * refused or lost.
+ */
 
 import type { TransportKind } from "../transport/Transport.ts"
 

@@ -1,6 +1,6 @@
 /**
- * Where events go. `report` is synchronous, must not throw and must return at once: a sink that does something slow queues,
- * bounded, and counts what it loses.
+ * Where events go. `report` is synchronous, must not throw and must return at once: a sink that does
+ * something slow queues, bounded, and counts what it loses.
  */
 
 import * as Clock from "effect/Clock"
@@ -25,8 +25,9 @@ export class EventSink extends Context.Tag("heddle/EventSink")<
   static readonly layerNone = Layer.succeed(EventSink, { report: () => {} })
 
   /**
-   * Effect's logger: refusals, connections that the broker closed and defects for everybody, the comings and goings of
-   * clients at debug level. Never a line a message, and at most 20 lines a second of what strangers can cause.
+   * Effect's logger: refusals, connections that the broker closed and defects for everybody, the comings and
+   * goings of clients at debug level. Never a line a message, and at most 20 lines a second of what strangers
+   * can cause.
    */
   static readonly layerLog = Layer.effect(
     EventSink,

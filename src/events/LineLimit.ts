@@ -1,6 +1,7 @@
 /**
- * How many lines of a kind may be logged: a bucket that refills with time, and a count of what did not fit, so that a
- * stranger who is refused ten thousand times a second fills neither the log nor the disk. Pure: instants come in.
+ * How many lines of a kind may be logged: a bucket that refills with time, and a count of what did not fit,
+ * so that a stranger who is refused ten thousand times a second fills neither the log nor the disk. Pure:
+ * instants come in.
  */
 
 export class LineLimit {

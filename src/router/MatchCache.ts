@@ -1,11 +1,11 @@
 /**
- * From a topic to whom its messages go: the trie's answer, merged a subscriber at a time and kept until a subscription
- * changes.
+ * From a topic to whom its messages go: the trie's answer, merged a subscriber at a time and kept until a
+ * subscription changes.
  *
- * A look-up in the map costs 20-40 ns where the walk and the merge cost a microsecond and more. Any change of the trie's
- * generation makes all entries stale; a stale one is compiled anew when its topic comes along. The map is bounded by what
- * it holds, topics and their subscribers: it is emptied when full, which costs a tenant with more than that its cache,
- * not its memory.
+ * A look-up in the map costs 20-40 ns where the walk and the merge cost a microsecond and more. Any change of
+ * the trie's generation makes all entries stale; a stale one is compiled anew when its topic comes along. The
+ * map is bounded by what it holds, topics and their subscribers: it is emptied when full, which costs a
+ * tenant with more than that its cache, not its memory.
  */
 
 import type { SubscriptionTrie } from "../topic/SubscriptionTrie.ts"
@@ -18,7 +18,10 @@ export type Route = Subscription | SharedGroup
 export interface Target {
   readonly subscriber: Subscriber
   readonly options: DeliveryOptions
-  /** For what the subscriber itself published: without its No Local subscriptions; undefined when none is left. [MQTT-3.8.3-3] */
+  /**
+   * For what the subscriber itself published: without its No Local subscriptions; undefined when none is
+   * left. [MQTT-3.8.3-3]
+   */
   readonly ownOptions: DeliveryOptions | undefined
 }
 
@@ -109,7 +112,9 @@ const targetsOf = (subscriptions: ReadonlyArray<Subscription>): ReadonlyArray<Ta
   return targets
 }
 
-/** Overlapping subscriptions of one session make one delivery. [MQTT-3.3.4-2] [MQTT-3.3.4-4] [v3 MQTT-3.3.5-1] */
+/**
+ * Overlapping subscriptions of one session make one delivery. [MQTT-3.3.4-2] [MQTT-3.3.4-4] [v3 MQTT-3.3.5-1]
+ */
 const merge = (subscriptions: ReadonlyArray<Subscription>): DeliveryOptions | undefined => {
   if (subscriptions.length === 0) return undefined
   let qos: 0 | 1 | 2 = 0

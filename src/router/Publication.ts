@@ -1,9 +1,10 @@
 /**
  * A message on its way: made once by the session that received it, shared by everybody who gets a copy.
  *
- * It begins as a view of the chunk that its socket delivered, which is all that a message needs that leaves in the same
- * turn. Whoever keeps it longer - a queue, the retained store, a window of unacknowledged messages - calls `keep`, which
- * copies it out once, so that a kept message of 64 bytes does not hold a chunk of 64 kilobytes.
+ * It begins as a view of the chunk that its socket delivered, which is all that a message needs that leaves
+ * in the same turn. Whoever keeps it longer - a queue, the retained store, a window of unacknowledged
+ * messages - calls `keep`, which copies it out once, so that a kept message of 64 bytes does not hold a chunk
+ * of 64 kilobytes.
  */
 
 import type { Publish, PublishContent, Qos, Topic, Will } from "../protocol/Packet.ts"
@@ -17,7 +18,10 @@ import type { Publisher } from "./Subscriber.ts"
 const COPIED_UNSEEN = 1024
 
 export interface PublicationOrigin {
-  /** Who hears of the outcome, and whose own subscriptions No Local leaves out; undefined for the broker's own messages. */
+  /**
+   * Who hears of the outcome, and whose own subscriptions No Local leaves out; undefined for the broker's own
+   * messages.
+   */
   readonly publisher: Publisher | undefined
   /** 0 when nobody waits for an acknowledgement. */
   readonly packetId: number
@@ -47,7 +51,10 @@ export class Publication implements PublishContent {
   /** How many targets it has; with more than one the encoded frame is worth keeping. Set by the router. */
   targets = 0
   private kept = false
-  /** Those who must be done with it before its publisher is told, the router first of all, and what it will be told. */
+  /**
+   * Those who must be done with it before its publisher is told, the router first of all, and what it will be
+   * told.
+   */
   private holds = 1
   private outcome: ReasonCode = ReasonCode.Success
   private frames: [Frame | undefined, Frame | undefined, Frame | undefined, Frame | undefined] | undefined
@@ -120,7 +127,10 @@ export class Publication implements PublishContent {
     return this.expiresAtMs === 0 ? -1 : Math.max(0, Math.ceil((this.expiresAtMs - nowMs) / 1000))
   }
 
-  /** Makes it independent of the chunk it came in. Call before keeping it beyond the turn; calling again costs nothing. */
+  /**
+   * Makes it independent of the chunk it came in. Call before keeping it beyond the turn; calling again costs
+   * nothing.
+   */
   keep(): this {
     if (this.kept) return this
     this.kept = true

@@ -1,8 +1,10 @@
 /**
- * A tenant's retained messages: the last one of each topic, found by filter at a cost that grows with what matches.
+ * A tenant's retained messages: the last one of each topic, found by filter at a cost that grows with what
+ * matches.
  *
- * A message with an expiry is skipped once it has expired and removed by the sweep that `nextExpiryMs` asks for. Limits of
- * number and bytes are the tenant's; a message over a limit is refused and the old one of its topic stays.
+ * A message with an expiry is skipped once it has expired and removed by the sweep that `nextExpiryMs` asks
+ * for. Limits of number and bytes are the tenant's; a message over a limit is refused and the old one of its
+ * topic stays.
  */
 
 import type { Counters } from "../telemetry/Counters.ts"
@@ -36,7 +38,9 @@ export class RetainedMessages {
     return this.tree.nodeCount
   }
 
-  /** Stores, replaces or (with an empty payload) removes the topic's message. False when a limit forbids it. */
+  /**
+   * Stores, replaces or (with an empty payload) removes the topic's message. False when a limit forbids it.
+   */
   retain(publication: Publication, nowMs: number): boolean {
     const topic = publication.topic.name
     // [MQTT-3.3.1-6] [MQTT-3.3.1-7]
@@ -60,7 +64,9 @@ export class RetainedMessages {
     return true
   }
 
-  /** The next messages that match a filter; answers where the page after them begins, undefined at the end. */
+  /**
+   * The next messages that match a filter; answers where the page after them begins, undefined at the end.
+   */
   page(request: RetainedRequest, nowMs: number, into: Array<Publication>): string | undefined {
     const { from, limit, topicFilter } = request
     return this.tree.matchPage(
@@ -82,7 +88,9 @@ export class RetainedMessages {
     return next
   }
 
-  /** Removes expired messages, a bounded number a call; looks at those first that it has not seen for longest. */
+  /**
+   * Removes expired messages, a bounded number a call; looks at those first that it has not seen for longest.
+   */
   sweep(nowMs: number): void {
     let looked = 0
     for (const [topic, instant] of this.expiring) {

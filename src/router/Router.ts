@@ -1,11 +1,11 @@
 /**
- * The router actor of one tenant: owns the tenant's subscriptions and retained messages and hands every publication to
- * those who subscribed.
+ * The router actor of one tenant: owns the tenant's subscriptions and retained messages and hands every
+ * publication to those who subscribed.
  *
- * In: publications (refused when the mailbox is full, so that the publisher's session stops reading its socket), changes
- * of subscriptions, requests for retained messages, undelivered messages of shared groups. Out: deliveries and outcomes
- * through the handles that sessions passed in. It never waits: a subscriber that cannot take a message loses it and is
- * counted, an outcome is a message in the publisher's mailbox.
+ * In: publications (refused when the mailbox is full, so that the publisher's session stops reading its
+ * socket), changes of subscriptions, requests for retained messages, undelivered messages of shared groups.
+ * Out: deliveries and outcomes through the handles that sessions passed in. It never waits: a subscriber that
+ * cannot take a message loses it and is counted, an outcome is a message in the publisher's mailbox.
  *
  * One router a tenant, so that matching is paid from the tenant's own share of the processor.
  */
@@ -41,7 +41,9 @@ export interface Unsubscribe {
   readonly filters: ReadonlyArray<PlainFilter | SharedFilter>
 }
 
-/** A subscriber has lost its connection: its undelivered messages of these groups may be somebody else's now. */
+/**
+ * A subscriber has lost its connection: its undelivered messages of these groups may be somebody else's now.
+ */
 export interface MemberAway {
   readonly _tag: "MemberAway"
   readonly subscriber: Subscriber
@@ -114,7 +116,10 @@ export class Router implements Behaviour<RouterMessage> {
     })
   }
 
-  /** False when the mailbox is full: the publisher keeps the publication and hears `routerHasRoom` when to try again. */
+  /**
+   * False when the mailbox is full: the publisher keeps the publication and hears `routerHasRoom` when to try
+   * again.
+   */
   publish(publication: Publication): boolean {
     if (this.actor.tell(publication)) return true
     if (publication.publisher !== undefined) this.refused.add(publication.publisher)
@@ -148,8 +153,8 @@ export class Router implements Behaviour<RouterMessage> {
   }
 
   /**
-   * A bug while handling a message: the mail is lost and the subscriptions are in doubt. The router begins anew without any,
-   * keeps the retained messages, and its tenant has the sessions subscribe again.
+   * A bug while handling a message: the mail is lost and the subscriptions are in doubt. The router begins
+   * anew without any, keeps the retained messages, and its tenant has the sessions subscribe again.
    */
   onDefect(defect: unknown): void {
     this.trie = new SubscriptionTrie<object, Route>()

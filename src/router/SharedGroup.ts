@@ -1,8 +1,8 @@
 /**
  * The members of one shared subscription, and the choice of the one that gets a message.
  *
- * Members with a live connection come first; only when there is none does the message go to an absent one, whose session
- * keeps it. (5.0, section 4.8.2: the choice is the server's)
+ * Members with a live connection come first; only when there is none does the message go to an absent one,
+ * whose session keeps it. (5.0, section 4.8.2: the choice is the server's)
  */
 
 import type { SharedSubscriptionStrategy } from "../tenant/TenantSettings.ts"
@@ -17,7 +17,10 @@ interface Member {
 export interface SharedGroupOptions {
   readonly name: string
   readonly topicFilter: string
-  /** `$oshare`: what one publisher sends goes to one member, in order, as long as the live members stay the same. */
+  /**
+   * `$oshare`: what one publisher sends goes to one member, in order, as long as the live members stay the
+   * same.
+   */
   readonly isOrdered: boolean
   readonly strategy: SharedSubscriptionStrategy
   /** A pseudo-random number in [0, 1). */
@@ -121,7 +124,10 @@ export class SharedGroup {
 
 const isLive = (member: Member): boolean => member.subscriber.isConnected
 
-/** What tells two shared subscriptions apart. Group names hold no `/`, so the parts cannot run together. [MQTT-4.8.2-2] */
+/**
+ * What tells two shared subscriptions apart. Group names hold no `/`, so the parts cannot run together.
+ * [MQTT-4.8.2-2]
+ */
 export const groupKey = (name: string, topicFilter: string, isOrdered: boolean): string =>
   `${isOrdered ? "$oshare" : "$share"}/${name}/${topicFilter}`
 

@@ -1,6 +1,6 @@
 /**
- * The handles that sessions pass to the router. The router knows a session by these alone, so a session on another node
- * or a stored one can stand behind them as well.
+ * The handles that sessions pass to the router. The router knows a session by these alone, so a session on
+ * another node or a stored one can stand behind them as well.
  */
 
 import type { Qos } from "../protocol/Packet.ts"
@@ -8,7 +8,9 @@ import type { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Publication } from "./Publication.ts"
 import type { SharedGroup } from "./SharedGroup.ts"
 
-/** How a publication is to be delivered: what is left of the matching subscriptions after they were merged. */
+/**
+ * How a publication is to be delivered: what is left of the matching subscriptions after they were merged.
+ */
 export interface DeliveryOptions {
   /** Highest granted QoS of the matching subscriptions. [MQTT-3.3.4-2] */
   readonly qos: Qos
@@ -32,7 +34,10 @@ export interface Delivery {
 
 export interface Publisher {
   readonly clientId: string
-  /** The router is done with a QoS 1 or 2 publication: Success, No matching subscribers, or why it was not accepted. */
+  /**
+   * The router is done with a QoS 1 or 2 publication: Success, No matching subscribers, or why it was not
+   * accepted.
+   */
   readonly published: (publication: Publication, reasonCode: ReasonCode) => void
   /** The router refused a publication because its mailbox was full, and now takes more. */
   readonly routerHasRoom: () => void
@@ -64,12 +69,20 @@ export interface Subscriber {
   readonly isConnected: boolean
   /** Messages on their way to the client; a hint for the least-inflight strategy. */
   readonly inflight: number
-  /** False when the subscriber's mailbox refused it: the publication is lost for this subscriber, and the router counts it. */
+  /**
+   * False when the subscriber's mailbox refused it: the publication is lost for this subscriber, and the
+   * router counts it.
+   */
   readonly deliver: (publication: Publication, options: DeliveryOptions) => boolean
-  /** The subscriptions of that SUBSCRIBE match from now on. `retained` is false when there is surely nothing retained. */
+  /**
+   * The subscriptions of that SUBSCRIBE match from now on. `retained` is false when there is surely nothing
+   * retained.
+   */
   readonly subscribed: (token: number, retained: boolean) => void
   readonly retainedPage: (page: RetainedPage) => void
-  /** Other members of a group are live, so undelivered messages of it can be handed back with `Redispatch`. */
+  /**
+   * Other members of a group are live, so undelivered messages of it can be handed back with `Redispatch`.
+   */
   readonly reclaim: (group: SharedGroup) => void
 }
 

@@ -1,14 +1,18 @@
 /**
- * Topic aliases towards one client: which topics the client knows by number, and which to give up for a new one.
+ * Topic aliases towards one client: which topics the client knows by number, and which to give up for a new
+ * one.
  *
- * While numbers are free every topic gets one. Then the clock algorithm chooses: a topic used since the hand last passed
- * is spared, so a client that gets many messages on few topics keeps those, and a stream of ever new topics costs one
- * look a message. (5.0, section 3.3.2.3.4)
+ * While numbers are free every topic gets one. Then the clock algorithm chooses: a topic used since the hand
+ * last passed is spared, so a client that gets many messages on few topics keeps those, and a stream of ever
+ * new topics costs one look a message. (5.0, section 3.3.2.3.4)
  */
 
 export interface AliasUse {
   readonly alias: number
-  /** The client does not know the alias yet (or knows it as another topic): the packet carries topic and alias. */
+  /**
+   * The client does not know the alias yet (or knows it as another topic): the packet carries topic and
+   * alias.
+   */
   readonly isNew: boolean
 }
 

@@ -1,8 +1,8 @@
 /**
  * The handle that a connection passes to its session: how a session speaks to the client of the moment.
  *
- * Everything is appended to the connection's output and leaves with one write at the end of the tick. After `close` the
- * link is dead: further calls do nothing.
+ * Everything is appended to the connection's output and leaves with one write at the end of the tick. After
+ * `close` the link is dead: further calls do nothing.
  */
 
 import type { AckTag, ProtocolVersion, ServerControlPacket } from "../protocol/Packet.ts"
@@ -24,7 +24,9 @@ export interface Link {
   readonly protocolVersion: ProtocolVersion
   /** Bytes that the socket has not taken yet. */
   readonly backlogBytes: number
-  /** False when the packet is larger than the client's Maximum Packet Size: nothing was sent. [MQTT-3.1.2-24] */
+  /**
+   * False when the packet is larger than the client's Maximum Packet Size: nothing was sent. [MQTT-3.1.2-24]
+   */
   readonly sendPublish: (publication: Publication, header: PublishHeader) => boolean
   readonly sendAck: (tag: AckTag, packetId: number, reasonCode: number, reason: string) => void
   readonly send: (packet: ServerControlPacket) => void

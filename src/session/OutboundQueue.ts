@@ -1,11 +1,12 @@
 /**
- * The QoS 1 and 2 messages of one session on their way to the client: those that wait, and behind them in the same order
- * those that were sent and are not yet acknowledged.
+ * The QoS 1 and 2 messages of one session on their way to the client: those that wait, and behind them in the
+ * same order those that were sent and are not yet acknowledged.
  *
- * Every message has a position, and the position gives its Packet Identifier: 1 + position mod 65535. A resend therefore
- * uses the original identifier without anything having to be written down, and identifiers in use never collide because
- * the queue spans fewer than 65,535 positions. Three cursors: `head` (oldest not completed), `sent` (first not yet sent),
- * `tail` (next to be given). Completed, expired and dropped messages leave holes that the cursors skip.
+ * Every message has a position, and the position gives its Packet Identifier: 1 + position mod 65535. A
+ * resend therefore uses the original identifier without anything having to be written down, and identifiers
+ * in use never collide because the queue spans fewer than 65,535 positions. Three cursors: `head` (oldest not
+ * completed), `sent` (first not yet sent), `tail` (next to be given). Completed, expired and dropped messages
+ * leave holes that the cursors skip.
  *
  *     head ......... sent ......... tail
  *      in flight       waiting
@@ -35,7 +36,9 @@ export interface OutboundEntry {
   readonly qos: Qos
   readonly position: number
   phase: Phase
-  /** It was sent before, on this connection or an earlier one: the next PUBLISH carries DUP. [MQTT-3.3.1-1] */
+  /**
+   * It was sent before, on this connection or an earlier one: the next PUBLISH carries DUP. [MQTT-3.3.1-1]
+   */
   wasSent: boolean
 }
 
@@ -64,7 +67,10 @@ export class OutboundQueue {
   private waitingCount = 0
   private weight = 0
 
-  /** A queue as it was stored: positions go on at `nextPosition`, and those below `sentBefore` may have been sent. */
+  /**
+   * A queue as it was stored: positions go on at `nextPosition`, and those below `sentBefore` may have been
+   * sent.
+   */
   static restore(stored: RestoredQueue): OutboundQueue {
     const queue = new OutboundQueue()
     const first = stored.entries[0]?.position ?? stored.nextPosition
@@ -128,7 +134,10 @@ export class OutboundQueue {
     return entry
   }
 
-  /** What to send next: first what a resumed session owes again, then the oldest that waits; undefined when nothing can be. */
+  /**
+   * What to send next: first what a resumed session owes again, then the oldest that waits; undefined when
+   * nothing can be.
+   */
   next(): OutboundEntry | undefined {
     for (; this.resend < this.sent; this.resend++) {
       const entry = this.at(this.resend)

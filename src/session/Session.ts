@@ -1,12 +1,13 @@
 /**
  * The session actor: one session's state machine behind a mailbox, and the effects that the machine asks for.
  *
- * In: the client's packets (pulled from its link when it has some), deliveries and answers of the router, an attachment
- * when a client comes, its loss, the deadline, answers of services. Out: packets to the link, publications and
- * subscriptions to the router, word to the tenant when the session has ended.
+ * In: the client's packets (pulled from its link when it has some), deliveries and answers of the router, an
+ * attachment when a client comes, its loss, the deadline, answers of services. Out: packets to the link,
+ * publications and subscriptions to the router, word to the tenant when the session has ended.
  *
- * The client's packets are pulled, not pushed: while one waits for a decision or for room in the router, the rest stay
- * undecoded in the link and the socket is not read. The order of what a client sends is therefore kept by itself.
+ * The client's packets are pulled, not pushed: while one waits for a decision or for room in the router, the
+ * rest stay undecoded in the link and the socket is not read. The order of what a client sends is therefore
+ * kept by itself.
  */
 
 import type { Behaviour } from "../actor/Actor.ts"
@@ -27,7 +28,10 @@ import type { Attach, ClientLink, Lost, SessionMessage } from "./SessionMessage.
 import { type SessionOptions, SessionOutlet } from "./SessionOutlet.ts"
 import { onSubscribe, onSubscribeDecided, onSubscribed, onUnsubscribe } from "./subscriptions.ts"
 
-/** Messages stop at `outboundBytesMax` of backlog; only what answers a client can bring it to this many times that. */
+/**
+ * Messages stop at `outboundBytesMax` of backlog; only what answers a client can bring it to this many times
+ * that.
+ */
 const BACKLOG_FACTOR = 2
 
 export class Session extends SessionOutlet implements Behaviour<SessionMessage> {
@@ -225,7 +229,10 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     return this.read(nowMs, budget)
   }
 
-  /** Pulls packets from the link until there are none, one is parked, the answers pile up, or the budget is spent. */
+  /**
+   * Pulls packets from the link until there are none, one is parked, the answers pile up, or the budget is
+   * spent.
+   */
   private read(nowMs: number, budget: number): number {
     const { state } = this
     const link = state.link as ClientLink | undefined
@@ -368,7 +375,10 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     this.services.ended(this, this.attaches)
   }
 
-  /** The router lost the subscriptions, and with them the SUBACKs that it owed: those clients are being closed. */
+  /**
+   * The router lost the subscriptions, and with them the SUBACKs that it owed: those clients are being
+   * closed.
+   */
   private resubscribe(): void {
     this.pending = undefined
     this.state.ghosts = 0

@@ -1,8 +1,9 @@
 /**
- * A session as others see it: the handle that the router holds, and the effects that the state machine asks for.
+ * A session as others see it: the handle that the router holds, and the effects that the state machine asks
+ * for.
  *
- * `Session` adds the turns to it. Everything here either puts a message in the session's own mailbox or passes a request on
- * to the link, the router or a service; nothing steps the state.
+ * `Session` adds the turns to it. Everything here either puts a message in the session's own mailbox or
+ * passes a request on to the link, the router or a service; nothing steps the state.
  */
 
 import * as Exit from "effect/Exit"

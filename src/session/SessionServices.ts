@@ -1,4 +1,7 @@
-/** What a session's tenant does for it: time, the services that may suspend, events, and the end of the session. */
+/**
+ * What a session's tenant does for it: time, the services that may suspend, events, and the end of the
+ * session.
+ */
 
 import type * as Effect from "effect/Effect"
 import type { AuthenticationStep, Identity } from "../auth/Authenticator.ts"

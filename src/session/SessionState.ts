@@ -1,8 +1,9 @@
 /**
  * The state of one session: what MQTT calls the Session State, and what its present connection adds to it.
  *
- * Owned by the session's actor; the functions of `attach`, `inbound`, `outbound`, `subscriptions` and `expiry` step it and
- * nothing else touches it. Parts that an idle session does not need are made when they are first used.
+ * Owned by the session's actor; the functions of `attach`, `inbound`, `outbound`, `subscriptions` and
+ * `expiry` step it and nothing else touches it. Parts that an idle session does not need are made when they
+ * are first used.
  */
 
 import type { Fifo } from "../actor/Fifo.ts"
@@ -28,7 +29,10 @@ import type { AuthRequest } from "./reauthentication.ts"
 /** What CONNECT and CONNACK agreed on for the present connection. */
 export interface ConnectionTerms {
   readonly isVersion5: boolean
-  /** QoS 1 and 2 messages that we may have unacknowledged: the client's Receive Maximum and our own cap. [MQTT-4.9.0-1] */
+  /**
+   * QoS 1 and 2 messages that we may have unacknowledged: the client's Receive Maximum and our own cap.
+   * [MQTT-4.9.0-1]
+   */
   readonly sendQuota: number
   /** Silence after which the client counts as gone; 0 never. One and a half Keep Alives. [MQTT-3.1.2-22] */
   readonly silenceMaxMs: number
@@ -43,7 +47,9 @@ export interface HeldSubscription {
   readonly subscription: Subscription
 }
 
-/** Work of the client that waits for somebody's answer; everything the client sent after it waits behind it. */
+/**
+ * Work of the client that waits for somebody's answer; everything the client sent after it waits behind it.
+ */
 export type Parked =
   | { readonly _tag: "Publish"; readonly packet: Publish; readonly topic: Topic }
   | { readonly _tag: "Subscribe"; readonly packet: Subscribe }
@@ -99,7 +105,10 @@ export class SessionState {
   parked: Parked | undefined = undefined
 
   subscriptions: Map<string, HeldSubscription> | undefined = undefined
-  /** Ended sessions whose deliveries may still be on their way: until the router has answered, what comes is theirs. */
+  /**
+   * Ended sessions whose deliveries may still be on their way: until the router has answered, what comes is
+   * theirs.
+   */
   ghosts = 0
   queue: OutboundQueue | undefined = undefined
   /** Sent on this connection and not completed: what counts against the send quota. */
@@ -110,7 +119,10 @@ export class SessionState {
   replays: Array<Replay> | undefined = undefined
   replayAsked = false
 
-  /** Counts the session's connections: what the router answers late must not be taken for the answer to a later PUBLISH. */
+  /**
+   * Counts the session's connections: what the router answers late must not be taken for the answer to a
+   * later PUBLISH.
+   */
   epoch = 0
   /** QoS 2 messages received and not yet released, by identifier. [MQTT-4.3.3-10] */
   received: Map<number, ReceivedPublish> | undefined = undefined
@@ -150,7 +162,10 @@ export const offlineTerms: ConnectionTerms = {
   authenticationMethod: undefined
 }
 
-/** The effects of a step: performed by the actor, recorded by a test. Calls that reach the client do nothing without a link. */
+/**
+ * The effects of a step: performed by the actor, recorded by a test. Calls that reach the client do nothing
+ * without a link.
+ */
 export interface SessionOutputs extends Subscriber, Publisher {
   readonly sendPublish: (publication: Publication, header: PublishHeader) => boolean
   readonly sendAck: (tag: AckTag, packetId: number, reasonCode: number, reason: string) => void
@@ -169,7 +184,10 @@ export interface SessionOutputs extends Subscriber, Publisher {
   readonly decide: (decisions: ReadonlyArray<Decision>) => void
   /** Puts a change on record; it is committed with the others of the turn. */
   readonly record: (record: SessionRecord) => void
-  /** Does something when the turn's records are committed; at once when there are none. Not done if the commit fails. */
+  /**
+   * Does something when the turn's records are committed; at once when there are none. Not done if the commit
+   * fails.
+   */
   readonly afterCommit: (action: () => void) => void
   /** Gives back a hold on a publication when the turn's records are committed or have failed. */
   readonly settleAfterCommit: (publication: Publication) => void

@@ -1,8 +1,9 @@
 /**
- * A client takes up the session: what becomes of an earlier connection and of the stored state, and what CONNACK says.
+ * A client takes up the session: what becomes of an earlier connection and of the stored state, and what
+ * CONNACK says.
  *
- * The steps are those of MQTT 5.0 section 3.1.4: take over, Clean Start, terms, CONNACK, resume. A session serves its
- * attachments in the order of its mailbox, so a storm of takeovers is a queue, not a race.
+ * The steps are those of MQTT 5.0 section 3.1.4: take over, Clean Start, terms, CONNACK, resume. A session
+ * serves its attachments in the order of its mailbox, so a storm of takeovers is a queue, not a race.
  */
 
 import type { Accepted, Identity } from "../auth/Authenticator.ts"
@@ -57,7 +58,8 @@ export const attach = (
   state.permissions = attachment.permissions
   state.terms = termsOf(connect, settings)
   state.expiryInterval = expiryOf(connect, settings)
-  // [MQTT-3.1.2-8] [MQTT-3.1.3-9]: a new connection before the delay has passed keeps the old will from being sent
+  // [MQTT-3.1.2-8] [MQTT-3.1.3-9]: a new connection before the delay has passed keeps the old will from being
+  // sent
   state.willDueMs = 0
   state.endsAtMs = 0
   state.will = connect.will

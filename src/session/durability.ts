@@ -1,9 +1,9 @@
 /**
  * What a session puts on record: the changes that must survive, as `storage/DurableRecord.ts` names them.
  *
- * A session that outlives its connection records everything. One that does not records only its will, if it has one,
- * because a will must fire even if the broker dies; any other leaves no trace. Each function here stands beside the change
- * that it records and does nothing for a session that keeps no records.
+ * A session that outlives its connection records everything. One that does not records only its will, if it
+ * has one, because a will must fire even if the broker dies; any other leaves no trace. Each function here
+ * stands beside the change that it records and does nothing for a session that keeps no records.
  */
 
 import type { SubscriptionRequest } from "../protocol/Packet.ts"

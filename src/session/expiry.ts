@@ -1,8 +1,9 @@
 /**
- * How connections and sessions end: DISCONNECT, a lost connection, the will and its delay, Keep Alive, session expiry.
+ * How connections and sessions end: DISCONNECT, a lost connection, the will and its delay, Keep Alive,
+ * session expiry.
  *
- * Everything that is due at an instant is one number of the state; `nextDueMs` is the earliest and the actor's single
- * deadline. A deadline that fires early because something was postponed since just asks again.
+ * Everything that is due at an instant is one number of the state; `nextDueMs` is the earliest and the
+ * actor's single deadline. A deadline that fires early because something was postponed since just asks again.
  */
 
 import type { Disconnect } from "../protocol/Packet.ts"
@@ -104,7 +105,8 @@ export const endSession = (state: SessionState, out: SessionOutputs): void => {
     state.subscriptions = undefined
     if (filters.length > 0) {
       out.unsubscribe(filters)
-      // [MQTT-3.1.2-4]: what the router sends before it reads this is not the next session's. Its answer comes behind it.
+      // [MQTT-3.1.2-4]: what the router sends before it reads this is not the next session's. Its answer
+      // comes behind it.
       state.ghosts++
       out.subscribe([], { link: undefined, packetId: 0, reasonCodes: [], replays: [] })
     }

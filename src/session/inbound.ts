@@ -1,9 +1,10 @@
 /**
  * From the client: PUBLISH at each QoS, PUBREL, and the acknowledgements we owe for them.
  *
- * A PUBLISH is judged in a fixed order - flow control, alias, limits, duplicate, permission - and then routed. Refusing one
- * differs by version: version 5 is told by a reason code; earlier versions have none, so a message that may not be
- * published is acknowledged and dropped ([v3 MQTT-3.3.5-2]), and what breaks the protocol closes the connection.
+ * A PUBLISH is judged in a fixed order - flow control, alias, limits, duplicate, permission - and then
+ * routed. Refusing one differs by version: version 5 is told by a reason code; earlier versions have none, so
+ * a message that may not be published is acknowledged and dropped ([v3 MQTT-3.3.5-2]), and what breaks the
+ * protocol closes the connection.
  */
 
 import type { Ack, Publish, Topic } from "../protocol/Packet.ts"
@@ -35,7 +36,8 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
   }
   const received = packet.qos === 2 ? state.received?.get(packet.packetId) : undefined
   if (received !== undefined) return repeated(state, packet.packetId, received, out)
-  // The decoder repeats the Topic object of the last PUBLISH, so a publisher that stays on its topic is judged once.
+  // The decoder repeats the Topic object of the last PUBLISH, so a publisher that stays on its topic is
+  // judged once.
   if (topic !== state.judgedTopic) {
     const refusal = refusalOfTopic(topic.name, settings)
     if (refusal !== undefined) return refuse(state, packet, topic, refusal, out)
@@ -96,7 +98,10 @@ export const onPublishDecided = (
   else refuse(state, parked.packet, parked.topic, notAuthorized, out)
 }
 
-/** Whether the client may have one more QoS 1 or 2 message under way. False when the packet has been dealt with. */
+/**
+ * Whether the client may have one more QoS 1 or 2 message under way. False when the packet has been dealt
+ * with.
+ */
 const admit = (state: SessionState, packet: Publish, out: SessionOutputs): boolean => {
   if (packet.qos === 2 && state.received?.get(packet.packetId)?.countsFor === state.epoch) return true
   // Receive Maximum begins anew with each connection. (5.0, section 4.9)
@@ -152,7 +157,10 @@ const serverTopic: PublishRefusal = {
   reason: "topics that begin with $SYS or $share are the server's"
 }
 
-/** Why a tenant does not take messages to a topic, whoever sends them: its limits, and the topics that are the server's. */
+/**
+ * Why a tenant does not take messages to a topic, whoever sends them: its limits, and the topics that are the
+ * server's.
+ */
 export const refusalOfTopic = (name: string, settings: TenantSettings): PublishRefusal | undefined => {
   const { topicBytesMax, topicLevelsMax } = settings
   if (isSystemTopic(name) && isReserved(name)) return serverTopic
@@ -210,7 +218,8 @@ const route = (
   if (qos === 2 && state.keepsState) out.settleAfterCommit(publication.hold())
   if (!out.route(publication)) state.parked = { _tag: "Room", publication }
   else if (state.owedPubacks >= state.settings.receiveMaximum && !state.terms.isVersion5) {
-    // A version 3 client cannot be told a maximum: it is read no further until some of its messages are acknowledged.
+    // A version 3 client cannot be told a maximum: it is read no further until some of its messages are
+    // acknowledged.
     state.parked = { _tag: "Acknowledgements" }
   }
 }
@@ -232,7 +241,8 @@ export const onPublished = (
 
 const releaseAcks = (state: SessionState, out: SessionOutputs): void => {
   state.ledger?.release((qos, packetId, reasonCode) => {
-    // Earlier versions cannot be told that a message was not stored: it stays unacknowledged, and the client sends it again.
+    // Earlier versions cannot be told that a message was not stored: it stays unacknowledged, and the client
+    // sends it again.
     const isTold = state.terms.isVersion5 || reasonCode !== ReasonCode.UnspecifiedError
     if (qos === 1) {
       if (state.owedPubacks > 0) state.owedPubacks--

@@ -1,9 +1,9 @@
 /**
- * Towards the client: deliveries, the window of unacknowledged messages, the client's acknowledgements, and what a resumed
- * session sends again.
+ * Towards the client: deliveries, the window of unacknowledged messages, the client's acknowledgements, and
+ * what a resumed session sends again.
  *
- * QoS 0 is written or dropped. QoS 1 and 2 always pass through the queue, even when they are sent at once: its position is
- * their Packet Identifier. `pump` sends as long as the client's quota and the socket allow.
+ * QoS 0 is written or dropped. QoS 1 and 2 always pass through the queue, even when they are sent at once:
+ * its position is their Packet Identifier. `pump` sends as long as the client's quota and the socket allow.
  */
 
 import { Fifo } from "../actor/Fifo.ts"
@@ -155,7 +155,10 @@ const makeRoom = (
   return true
 }
 
-/** Sends what is owed again and what waits, as far as the quota and the socket allow. [MQTT-3.3.4-9] [MQTT-4.9.0-2] */
+/**
+ * Sends what is owed again and what waits, as far as the quota and the socket allow. [MQTT-3.3.4-9]
+ * [MQTT-4.9.0-2]
+ */
 export const pump = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
   const { link, queue } = state
   if (link === undefined) return
@@ -267,7 +270,8 @@ export const onAck = (
       break
     case "Pubrec":
       if (entry === undefined || entry.qos !== 2) {
-        // Unknown to us: the client may be finishing what an earlier session of ours forgot. (5.0, section 3.6.2.1)
+        // Unknown to us: the client may be finishing what an earlier session of ours forgot. (5.0, section
+        // 3.6.2.1)
         if (!isFailure(ack.reasonCode)) {
           out.sendAck("Pubrel", ack.packetId, ReasonCode.PacketIdentifierNotFound, "")
         }
@@ -300,7 +304,10 @@ const complete = (state: SessionState, entry: OutboundEntry, out: SessionOutputs
   take(state, entry, out)
 }
 
-/** Whether it counts against the quota of this connection: a PUBLISH that only an earlier connection sent does not. */
+/**
+ * Whether it counts against the quota of this connection: a PUBLISH that only an earlier connection sent does
+ * not.
+ */
 const isCounted = (state: SessionState, entry: OutboundEntry): boolean =>
   entry.phase === Phase.Released || state.queue?.isCurrent(entry) === true
 
@@ -312,8 +319,8 @@ export const resume = (state: SessionState, nowMs: number, out: SessionOutputs):
 }
 
 /**
- * What is in flight, in its order and as far as the quota goes; but every PUBREL, because the quota holds back PUBLISHes
- * alone. [MQTT-4.4.0-1] [MQTT-4.9.0-3] [MQTT-3.3.4-10]
+ * What is in flight, in its order and as far as the quota goes; but every PUBREL, because the quota holds
+ * back PUBLISHes alone. [MQTT-4.4.0-1] [MQTT-4.9.0-3] [MQTT-3.3.4-10]
  */
 const resend = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
   const { link, queue } = state
@@ -338,7 +345,10 @@ const resend = (state: SessionState, nowMs: number, out: SessionOutputs): void =
 const sendPubrel = (queue: OutboundQueue, entry: OutboundEntry, out: SessionOutputs): void =>
   out.sendAck("Pubrel", queue.packetIdOf(entry), ReasonCode.Success, "")
 
-/** The shared subscriptions that have something in the queue which another member could deliver. [MQTT-4.8.2-4] */
+/**
+ * The shared subscriptions that have something in the queue which another member could deliver.
+ * [MQTT-4.8.2-4]
+ */
 export const sharedGroupsOf = (state: SessionState): ReadonlyArray<SharedGroup> => {
   const groups = new Set<SharedGroup>()
   if (state.queue !== undefined) {
@@ -365,7 +375,10 @@ export const giveBack = (state: SessionState, group: SharedGroup, out: SessionOu
 
 type SharedEntry = OutboundEntry & { readonly options: { readonly group: SharedGroup } }
 
-/** QoS 1 may go to another member at any time; QoS 2 only while this client has not seen it. [MQTT-4.8.2-4] [MQTT-4.8.2-5] */
+/**
+ * QoS 1 may go to another member at any time; QoS 2 only while this client has not seen it. [MQTT-4.8.2-4]
+ * [MQTT-4.8.2-5]
+ */
 const mayMove = (entry: OutboundEntry): entry is SharedEntry =>
   entry.options.group !== undefined && (entry.qos === 1 || !entry.wasSent)
 
@@ -376,7 +389,9 @@ export const startReplay = (state: SessionState, replay: Replay, out: SessionOut
   continueReplay(state, out)
 }
 
-/** The filter is no longer subscribed: what is left of its retained messages does not come. [MQTT-3.10.4-2] */
+/**
+ * The filter is no longer subscribed: what is left of its retained messages does not come. [MQTT-3.10.4-2]
+ */
 export const stopReplay = (state: SessionState, topicFilter: string, out: SessionOutputs): void => {
   const { replays } = state
   if (replays === undefined) return

@@ -1,8 +1,9 @@
 /**
- * Re-authentication on a live connection: the client's AUTH packets against the steps of the `Authenticator`. (5.0, 4.12.1)
+ * Re-authentication on a live connection: the client's AUTH packets against the steps of the `Authenticator`.
+ * (5.0, 4.12.1)
  *
- * Other packets flow on under the old permissions meanwhile. A failure closes the connection; a success with another
- * tenant or principal is a failure, because the session belongs to the one that made it.
+ * Other packets flow on under the old permissions meanwhile. A failure closes the connection; a success with
+ * another tenant or principal is a failure, because the session belongs to the one that made it.
  */
 
 import type { AuthenticationStep, Challenge } from "../auth/Authenticator.ts"

@@ -1,8 +1,8 @@
 /**
  * From a stored session to the state of a live one without a connection.
  *
- * Identity and permissions are those of no connection: what the will may do is asked when it fires, and what waits in the
- * queue is judged by the permissions of the client that comes for it.
+ * Identity and permissions are those of no connection: what the will may do is asked when it fires, and what
+ * waits in the queue is judged by the permissions of the client that comes for it.
  */
 
 import { Publication } from "../router/Publication.ts"

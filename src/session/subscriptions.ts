@@ -1,7 +1,8 @@
 /**
  * SUBSCRIBE and UNSUBSCRIBE: each filter judged alone, one answer for all of them, in their order.
  *
- * SUBACK leaves when the router has the subscriptions, so what is published after it matches; retained messages follow it.
+ * SUBACK leaves when the router has the subscriptions, so what is published after it matches; retained
+ * messages follow it.
  */
 
 import type { Decision } from "../auth/Authorizer.ts"
@@ -75,7 +76,10 @@ type Refused = Extract<Judged, { readonly _tag: "Refused" }>
 
 const refused = (reasonCode: ReasonCode, reason: string): Refused => ({ _tag: "Refused", reasonCode, reason })
 
-/** What CONNACK said is not available: a Protocol Error of a client that was told. (5.0, 3.2.2.3.11 and 3.2.2.3.13) */
+/**
+ * What CONNACK said is not available: a Protocol Error of a client that was told. (5.0, 3.2.2.3.11 and
+ * 3.2.2.3.13)
+ */
 const isUnsupported = (judged: Judged): judged is Refused =>
   judged._tag === "Refused" &&
   (judged.reasonCode === ReasonCode.WildcardSubscriptionsNotSupported ||

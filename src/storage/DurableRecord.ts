@@ -1,9 +1,9 @@
 /**
  * What has to survive: every change of the durable state of sessions and retained messages as a record.
  *
- * Actors produce records, a `Journal` makes them durable, and `apply` in `DurableState.ts` is the only thing that turns
- * them into state: whoever applies the same records in the same order has the same state. Sessions that end with their
- * connection leave no records, unless they have a will, which must outlive a crash.
+ * Actors produce records, a `Journal` makes them durable, and `apply` in `DurableState.ts` is the only thing
+ * that turns them into state: whoever applies the same records in the same order has the same state. Sessions
+ * that end with their connection leave no records, unless they have a will, which must outlive a crash.
  */
 
 import type { Qos, SubscriptionRequest, Topic, Will } from "../protocol/Packet.ts"
@@ -24,7 +24,9 @@ interface OfSession {
   readonly clientId: string
 }
 
-/** A client has connected. What an earlier session of that identifier held stays unless the start is clean. */
+/**
+ * A client has connected. What an earlier session of that identifier held stays unless the start is clean.
+ */
 export interface ConnectRecord extends OfSession {
   readonly _tag: "Connect"
   readonly principal: string

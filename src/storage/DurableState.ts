@@ -1,8 +1,8 @@
 /**
  * The durable state as a deterministic machine: `apply` steps it by one record, and nothing else changes it.
  *
- * Pure: no clock, no randomness, no order but that of the records. A record for a session that is not there is ignored,
- * because its session has ended since it was produced.
+ * Pure: no clock, no randomness, no order but that of the records. A record for a session that is not there
+ * is ignored, because its session has ended since it was produced.
  */
 
 import type { SubscriptionRequest, Will } from "../protocol/Packet.ts"

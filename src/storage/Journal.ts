@@ -1,9 +1,10 @@
 /**
  * The journal: where records become durable. The one writer of what survives.
  *
- * `append` never waits and never throws: a turn's records go in as one batch, and `committed` tells when they are as
- * durable as this journal makes them, which may be before `append` returns. Acknowledgements to clients hang on it: PUBACK
- * and PUBREC leave when everything that their message changed is committed. Batches commit in the order of `append`.
+ * `append` never waits and never throws: a turn's records go in as one batch, and `committed` tells when they
+ * are as durable as this journal makes them, which may be before `append` returns. Acknowledgements to
+ * clients hang on it: PUBACK and PUBREC leave when everything that their message changed is committed.
+ * Batches commit in the order of `append`.
  */
 
 import * as Context from "effect/Context"

@@ -1,7 +1,8 @@
 /**
  * Storage in this process: as durable as the process is, and the yardstick for every other layer.
  *
- * The state outlives a broker when it is kept: a second broker over the same `DurableState` resumes what the first left.
+ * The state outlives a broker when it is kept: a second broker over the same `DurableState` resumes what the
+ * first left.
  */
 
 import * as Layer from "effect/Layer"

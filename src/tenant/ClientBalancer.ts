@@ -1,6 +1,6 @@
 /**
- * Server redirection: the port that sends a client to another server, for now or for good. (5.0, section 4.11)
- * Asked after authentication, for MQTT 5 clients only: earlier versions cannot be told where to go.
+ * Server redirection: the port that sends a client to another server, for now or for good. (5.0, section
+ * 4.11) Asked after authentication, for MQTT 5 clients only: earlier versions cannot be told where to go.
  */
 
 import * as Context from "effect/Context"

@@ -1,9 +1,10 @@
 /**
- * A tenant's supervisor: owns the tenant's sessions, its router, its deadline wheel and its share of the processor.
+ * A tenant's supervisor: owns the tenant's sessions, its router, its deadline wheel and its share of the
+ * processor.
  *
- * In: clients that have passed their handshake, sessions that have ended, a session whose actor failed. Out: an attachment
- * in a session's mailbox. A client identifier's connections meet here, one after another, so there is one session for it
- * at any time, and only the principal that made a session may take it up.
+ * In: clients that have passed their handshake, sessions that have ended, a session whose actor failed. Out:
+ * an attachment in a session's mailbox. A client identifier's connections meet here, one after another, so
+ * there is one session for it at any time, and only the principal that made a session may take it up.
  *
  * Its scope ends everything below it: sessions stop, the router stops, child fibers are interrupted.
  */
@@ -139,7 +140,8 @@ export class Tenant implements Behaviour<TenantMessage> {
   ): Effect.Effect<Tenant, never, Scope.Scope> =>
     Effect.gen(function* () {
       const run = yield* FiberSet.makeRuntime<never, unknown, unknown>()
-      // Wherever the tenant is made: a child that could not be interrupted would outlive its actor, and every time limit.
+      // Wherever the tenant is made: a child that could not be interrupted would outlive its actor, and every
+      // time limit.
       const fork = ((effect) => run(Effect.interruptible(effect))) as ForkChild
       return yield* Effect.acquireRelease(
         Effect.sync(() => new Tenant(id, settings, context, fork)),
@@ -281,7 +283,10 @@ export class Tenant implements Behaviour<TenantMessage> {
     session.stop()
   }
 
-  /** The router has begun anew: sessions subscribe again, and clients come again with what was not acknowledged. */
+  /**
+   * The router has begun anew: sessions subscribe again, and clients come again with what was not
+   * acknowledged.
+   */
   private routerFailed(defect: unknown): void {
     this.context.report({ _tag: "ActorDefect", actor: "router", tenant: this.id, defect })
     for (const { session } of this.sessions.values()) session.signal({ _tag: "Resubscribe" })

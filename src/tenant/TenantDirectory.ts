@@ -1,5 +1,6 @@
 /**
- * The directory of tenants: which exist and what each is granted. Asked once when a tenant's first client connects.
+ * The directory of tenants: which exist and what each is granted. Asked once when a tenant's first client
+ * connects.
  *
  * `layerSingle` is the directory of a broker without tenancy: one tenant, named `default`, is everybody's.
  */
@@ -13,7 +14,9 @@ import { defaultTenantSettings, type TenantSettings } from "./TenantSettings.ts"
 /** The tenant of clients whose authenticator names no other. */
 export const DEFAULT_TENANT = "default"
 
-/** The directory does not know the tenant, or cannot say now. Handled by the connection: CONNACK 0x88 (v3: 3). */
+/**
+ * The directory does not know the tenant, or cannot say now. Handled by the connection: CONNACK 0x88 (v3: 3).
+ */
 export class TenantUnavailable extends Data.TaggedError("TenantUnavailable")<{
   readonly tenant: string
   readonly reason: string
@@ -35,7 +38,9 @@ export class TenantDirectory extends Context.Tag("heddle/TenantDirectory")<
           : new TenantUnavailable({ tenant, reason: "there is no such tenant" })
     })
 
-  /** Any number of tenants, with the settings that `settings` gives by name; undefined is an unknown tenant. */
+  /**
+   * Any number of tenants, with the settings that `settings` gives by name; undefined is an unknown tenant.
+   */
   static readonly layerTable = (settings: (tenant: string) => TenantSettings | undefined) =>
     Layer.succeed(TenantDirectory, {
       settings: (tenant) => {

@@ -1,9 +1,9 @@
 /**
  * What a tenant's clients may do and how much of it: the settings that sessions and the router obey.
  *
- * A flat record of numbers, booleans and words. The configuration's `session` section has exactly these keys; a
- * `TenantDirectory` may answer with others for each tenant. Limits are announced to MQTT 5 clients where CONNACK has a
- * property for them, and enforced for all.
+ * A flat record of numbers, booleans and words. The configuration's `session` section has exactly these keys;
+ * a `TenantDirectory` may answer with others for each tenant. Limits are announced to MQTT 5 clients where
+ * CONNACK has a property for them, and enforced for all.
  */
 
 export type QueuePolicy = "drop-oldest" | "drop-newest" | "disconnect"
@@ -22,7 +22,10 @@ export const NEVER_EXPIRES = 0xffff_ffff
 export interface TenantSettings {
   /** Longest Session Expiry Interval granted, in seconds; 4294967295 grants sessions that never expire. */
   readonly sessionExpiryIntervalMax: number
-  /** Seconds. A client that asks for less, or for none while `keepAliveMax` is below 65535, is told another by Server Keep Alive. */
+  /**
+   * Seconds. A client that asks for less, or for none while `keepAliveMax` is below 65535, is told another by
+   * Server Keep Alive.
+   */
   readonly keepAliveMin: number
   readonly keepAliveMax: number
   /** QoS 1 and 2 messages that a client may have unacknowledged towards us. */

@@ -1,6 +1,7 @@
 /**
- * The tenants of a broker that have (or had) clients: each made once, when its first client comes, from what the directory
- * says of it. While one tenant's settings are being asked for, its clients wait and those of the others do not.
+ * The tenants of a broker that have (or had) clients: each made once, when its first client comes, from what
+ * the directory says of it. While one tenant's settings are being asked for, its clients wait and those of
+ * the others do not.
  */
 
 import * as Effect from "effect/Effect"
@@ -50,7 +51,9 @@ export const makeTenants = (
     }
   })
 
-/** Those who wait for one tenant. Forgotten with the last, so that names of no tenant leave nothing behind. */
+/**
+ * Those who wait for one tenant. Forgotten with the last, so that names of no tenant leave nothing behind.
+ */
 interface Turns {
   readonly semaphore: Effect.Semaphore
   waiting: number

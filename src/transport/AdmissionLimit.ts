@@ -1,11 +1,11 @@
 /**
- * Who may connect, and how fast: the first answer to connection floods and handshake storms, given at TCP accept, before
- * TLS or a single byte of MQTT costs anything.
+ * Who may connect, and how fast: the first answer to connection floods and handshake storms, given at TCP
+ * accept, before TLS or a single byte of MQTT costs anything.
  *
- * A token bucket for the listener and one per address bound the accept rate; two counters bound the handshakes that are
- * pending, that is connections that have not been accepted as an MQTT client yet. An admitted connection is settled once,
- * when it is accepted or when it closes. Pure: instants are passed in. The address table is bounded: an idle address is
- * forgotten first, and one with pending handshakes never is.
+ * A token bucket for the listener and one per address bound the accept rate; two counters bound the
+ * handshakes that are pending, that is connections that have not been accepted as an MQTT client yet. An
+ * admitted connection is settled once, when it is accepted or when it closes. Pure: instants are passed in.
+ * The address table is bounded: an idle address is forgotten first, and one with pending handshakes never is.
  */
 
 import type { CidrSet } from "./Cidr.ts"
@@ -23,7 +23,10 @@ export interface AdmissionOptions {
   readonly pendingMaxPerAddress: number
   /** Addresses remembered; at least `pendingMax`. */
   readonly addressesMax: number
-  /** Load balancers: only the listener's limits hold for their sockets, the address limits for the clients behind them. */
+  /**
+   * Load balancers: only the listener's limits hold for their sockets, the address limits for the clients
+   * behind them.
+   */
   readonly proxies?: CidrSet | undefined
 }
 
@@ -33,7 +36,9 @@ export type AdmissionRefusal =
   | "pending handshakes"
   | "address pending handshakes"
 
-/** `accepted` is the socket itself; `forwarded` is the client that a trusted proxy on that socket speaks for. */
+/**
+ * `accepted` is the socket itself; `forwarded` is the client that a trusted proxy on that socket speaks for.
+ */
 export type AdmissionHop = "accepted" | "forwarded"
 
 interface AddressEntry {
@@ -121,7 +126,9 @@ export class AdmissionLimit {
     return entry
   }
 
-  /** At most `pendingMax` entries are pending and the table holds more, so that the loop finds an idle one. */
+  /**
+   * At most `pendingMax` entries are pending and the table holds more, so that the loop finds an idle one.
+   */
   private forgetOne(): void {
     let looked = this.addresses.size
     for (const [key, entry] of this.addresses) {
@@ -132,6 +139,8 @@ export class AdmissionLimit {
   }
 }
 
-/** A clock that steps back adds nothing and takes nothing; a rate of zero never adds, however long ago it was. */
+/**
+ * A clock that steps back adds nothing and takes nothing; a rate of zero never adds, however long ago it was.
+ */
 const refilled = (tokens: number, elapsedMs: number, perSecond: number, burst: number): number =>
   elapsedMs > 0 && perSecond > 0 ? Math.min(burst, tokens + (elapsedMs / 1000) * perSecond) : tokens

@@ -1,13 +1,16 @@
 /**
- * What every listener on Bun's sockets does: bind, admit, count, bound the handshake, and stop with its scope.
+ * What every listener on Bun's sockets does: bind, admit, count, bound the handshake, and stop with its
+ * scope.
  *
- * A socket is admitted (or destroyed) the moment it is accepted. On TCP it goes to the acceptor at once; on TLS when its
- * handshake is complete, and the handshake has an absolute deadline from accept (`Handshakes.ts`).
+ * A socket is admitted (or destroyed) the moment it is accepted. On TCP it goes to the acceptor at once; on
+ * TLS when its handshake is complete, and the handshake has an absolute deadline from accept
+ * (`Handshakes.ts`).
  *
- * TLS is put on an accepted TCP socket by `upgradeTLS` rather than by `Bun.listen({ tls })`: new certificates are then a
- * value that the next connection reads, with no second listener and no connection lost in the old one's queue; and a PROXY
- * header can be read first. It costs 10 % more CPU on bulk data only when PROXY headers are on (Bun 1.4.5).
- * Closing the scope stops accepting and destroys unfinished handshakes; wires that were accepted live on.
+ * TLS is put on an accepted TCP socket by `upgradeTLS` rather than by `Bun.listen({ tls })`: new certificates
+ * are then a value that the next connection reads, with no second listener and no connection lost in the old
+ * one's queue; and a PROXY header can be read first. It costs 10 % more CPU on bulk data only when PROXY
+ * headers are on (Bun 1.4.5). Closing the scope stops accepting and destroys unfinished handshakes; wires
+ * that were accepted live on.
  */
 
 import { chmodSync, lstatSync, unlinkSync } from "node:fs"
@@ -186,8 +189,9 @@ export class BunAccept {
   }
 
   /**
-   * Puts TLS on an accepted socket. `isServer`, `initialData` and the `serverName` callback are what Bun's own `node:tls`
-   * passes; they are missing from Bun's types (1.4.5), and the tests of this listener would notice a change.
+   * Puts TLS on an accepted socket. `isServer`, `initialData` and the `serverName` callback are what Bun's
+   * own `node:tls` passes; they are missing from Bun's types (1.4.5), and the tests of this listener would
+   * notice a change.
    */
   private startTls(socket: BunSocket, secure: SecureAccept, initialData: Uint8Array | undefined): void {
     const { serverName, tls } = secure.upgrade()
@@ -285,8 +289,8 @@ export const addressOf = (bind: Bind, port?: number): string => {
 }
 
 /**
- * Removes a unix socket that nobody listens on: what a killed process leaves behind. A file that is not a socket, or a
- * socket that answers, stays, and binding reports it.
+ * Removes a unix socket that nobody listens on: what a killed process leaves behind. A file that is not a
+ * socket, or a socket that answers, stays, and binding reports it.
  */
 export const removeStaleSocket = (path: string): Effect.Effect<void> =>
   Effect.gen(function* () {

@@ -2,15 +2,19 @@
  * The socket under the TCP, unix and TLS listeners: Bun's native sockets made into wires.
  *
  * What Bun 1.4.5 does, as probed on Linux, and what is made of it here:
- * - `write` is unbuffered and answers how much the kernel (for TLS: the record layer) took, 0 when full, -1 when closed.
- *   `drain` also fires without a short write (after `resume` for instance), so it is passed on only when one happened.
- * - `end()` closes at once: bytes that arrive afterwards are answered by a reset, which destroys what the peer has not read yet.
- *   A graceful end is therefore `shutdown()` (flush, FIN), then discard what comes until the peer's FIN or the linger time.
+ * - `write` is unbuffered and answers how much the kernel (for TLS: the record layer) took, 0 when full, -1
+ *   when closed. `drain` also fires without a short write (after `resume` for instance), so it is passed on
+ *   only when one happened.
+ * - `end()` closes at once: bytes that arrive afterwards are answered by a reset, which destroys what the
+ *   peer has not read yet. A graceful end is therefore `shutdown()` (flush, FIN), then discard what comes
+ *   until the peer's FIN or the linger time.
  * - `timeout(s)` is absolute, not reset by bytes, and costs no JavaScript timer: it is the linger time.
- * - A paused socket that is reset still hands over what it had read, and TLS may have a decrypted record at hand: such
- *   chunks are held until `resume`.
- * - `terminate()` calls `close` before it returns: `onClose` is therefore told by microtask, never inside a wire's method.
- * - Every chunk is a buffer of its own; Bun does not touch it again (`test/transport/Tcp.test.ts` keeps watch).
+ * - A paused socket that is reset still hands over what it had read, and TLS may have a decrypted record at
+ *   hand: such chunks are held until `resume`.
+ * - `terminate()` calls `close` before it returns: `onClose` is therefore told by microtask, never inside a
+ *   wire's method.
+ * - Every chunk is a buffer of its own; Bun does not touch it again (`test/transport/Tcp.test.ts` keeps
+ *   watch).
  */
 
 import type { Socket } from "bun"

@@ -1,8 +1,10 @@
 /**
- * Internet addresses and networks (RFC 4291, RFC 4632): which peers are trusted proxies, which addresses share a limit.
+ * Internet addresses and networks (RFC 4291, RFC 4632): which peers are trusted proxies, which addresses
+ * share a limit.
  *
- * Every address is sixteen bytes here; an IPv4 address is its IPv4-mapped IPv6 form, so that a client of a dual-stack
- * socket (`::ffff:192.0.2.1`) is the same as one of an IPv4 socket. Anything that does not parse is in no network.
+ * Every address is sixteen bytes here; an IPv4 address is its IPv4-mapped IPv6 form, so that a client of a
+ * dual-stack socket (`::ffff:192.0.2.1`) is the same as one of an IPv4 socket. Anything that does not parse
+ * is in no network.
  */
 
 import * as Data from "effect/Data"
@@ -10,7 +12,8 @@ import * as Data from "effect/Data"
 /** A network in the configuration that is not one. The configuration is refused. */
 export class CidrError extends Data.TaggedError("CidrError")<{ readonly network: string }> {
   override get message(): string {
-    return `"${this.network}" is not a network: expected an address or CIDR such as 10.0.0.0/8 or 2001:db8::/32`
+    const expected = "an address or CIDR such as 10.0.0.0/8 or 2001:db8::/32"
+    return `"${this.network}" is not a network: expected ${expected}`
   }
 }
 
@@ -47,7 +50,10 @@ const parseGroups = (text: string, allowIpv4: boolean): Array<number> | undefine
   return groups
 }
 
-/** The sixteen bytes of an IPv4 or IPv6 address, undefined when it is not one. Zone identifiers (`%eth0`) are ignored. */
+/**
+ * The sixteen bytes of an IPv4 or IPv6 address, undefined when it is not one. Zone identifiers (`%eth0`) are
+ * ignored.
+ */
 export const parseAddress = (address: string): Uint8Array | undefined => {
   // 45 characters are the longest IPv6 text; a zone may follow.
   if (address.length > 80) return undefined
@@ -103,8 +109,9 @@ export const formatAddress = (bytes: Uint8Array): string => {
 }
 
 /**
- * The unit that an address limit counts: an IPv4 address, or the /64 of an IPv6 address, since one customer line has at
- * least that and could otherwise take a fresh address for every connection. Anything else is its own unit.
+ * The unit that an address limit counts: an IPv4 address, or the /64 of an IPv6 address, since one customer
+ * line has at least that and could otherwise take a fresh address for every connection. Anything else is its
+ * own unit.
  */
 export const limitKey = (address: string): string => {
   if (!address.includes(":")) return address

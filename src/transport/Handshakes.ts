@@ -1,9 +1,9 @@
 /**
- * Deadlines of connections that are not established yet: an absolute one from accept, that no byte prolongs, so that a peer
- * that sends a byte a second holds a place no longer than one that sends nothing.
+ * Deadlines of connections that are not established yet: an absolute one from accept, that no byte prolongs,
+ * so that a peer that sends a byte a second holds a place no longer than one that sends nothing.
  *
- * One sweep looks at all of them; there is no timer per socket. A wire overstays by a quarter of its time at most. Closing
- * the scope ends the sweep and destroys what is still here: nobody else owns these wires.
+ * One sweep looks at all of them; there is no timer per socket. A wire overstays by a quarter of its time at
+ * most. Closing the scope ends the sweep and destroys what is still here: nobody else owns these wires.
  */
 
 import * as Cause from "effect/Cause"

@@ -1,10 +1,11 @@
 /**
- * The HTTP/1.1 request that opens a WebSocket (RFC 6455, 4.2), without I/O: the head of a request in, a verdict out.
+ * The HTTP/1.1 request that opens a WebSocket (RFC 6455, 4.2), without I/O: the head of a request in, a
+ * verdict out.
  *
- * It accepts one request: GET on a configured path that upgrades to WebSocket 13 with a subprotocol of MQTT. Everything
- * else gets a short plain-text answer that says what was wrong, and the connection ends. It is stricter than HTTP: bare
- * line feeds, folded headers, request bodies and repeated single-valued headers are refused, so that no proxy in front can
- * read the request differently.
+ * It accepts one request: GET on a configured path that upgrades to WebSocket 13 with a subprotocol of MQTT.
+ * Everything else gets a short plain-text answer that says what was wrong, and the connection ends. It is
+ * stricter than HTTP: bare line feeds, folded headers, request bodies and repeated single-valued headers are
+ * refused, so that no proxy in front can read the request differently.
  */
 
 import { createHash } from "node:crypto"
@@ -14,7 +15,10 @@ import { canonicalAddress } from "./Cidr.ts"
 export interface UpgradeRules {
   /** Paths that are MQTT end points, such as `/mqtt`. The query is ignored. */
   readonly paths: ReadonlyArray<string>
-  /** Origins of web pages that may connect, such as `https://example.org`. Undefined: any. No Origin at all: not a page. */
+  /**
+   * Origins of web pages that may connect, such as `https://example.org`. Undefined: any. No Origin at all:
+   * not a page.
+   */
   readonly origins?: ReadonlyArray<string> | undefined
 }
 
@@ -141,9 +145,9 @@ const pathOf = (target: string): string => {
 }
 
 /**
- * The client's address according to X-Forwarded-For, for a request whose own peer is a trusted proxy: going from the right,
- * the first hop that is not trusted, since everything to the left of it is only that hop's word. Undefined without the
- * header; the nearest good hop when one is ill-formed.
+ * The client's address according to X-Forwarded-For, for a request whose own peer is a trusted proxy: going
+ * from the right, the first hop that is not trusted, since everything to the left of it is only that hop's
+ * word. Undefined without the header; the nearest good hop when one is ill-formed.
  */
 export const forwardedAddress = (headers: HttpHeaders, trusted: CidrSet): string | undefined => {
   const hops = headers.get("x-forwarded-for")?.split(",") ?? []

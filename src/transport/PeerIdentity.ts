@@ -1,6 +1,6 @@
 /**
- * A verified certificate as an identity: names that later stand in client identifiers, user names and rules, so nothing
- * that could be read in two ways gets through. Control characters (CR and LF among them) never do.
+ * A verified certificate as an identity: names that later stand in client identifiers, user names and rules,
+ * so nothing that could be read in two ways gets through. Control characters (CR and LF among them) never do.
  */
 
 import type { X509Certificate } from "node:crypto"
@@ -28,8 +28,8 @@ const commonNameOf = (certificate: X509Certificate): string | undefined => {
 }
 
 /**
- * The subject in the order of RFC 4514, most specific first. The runtime gives one attribute a line, in the certificate's
- * order, with special and control characters escaped as that RFC asks.
+ * The subject in the order of RFC 4514, most specific first. The runtime gives one attribute a line, in the
+ * certificate's order, with special and control characters escaped as that RFC asks.
  */
 export const distinguishedName = (subject: string): string =>
   subject
@@ -39,8 +39,8 @@ export const distinguishedName = (subject: string): string =>
     .join(",")
 
 /**
- * Splits `DNS:a, URI:"x, y", IP Address:192.0.2.1`. The runtime writes a value that could be taken for a separator as a
- * JSON string. Kinds other than DNS, URI, email and IP are left out.
+ * Splits `DNS:a, URI:"x, y", IP Address:192.0.2.1`. The runtime writes a value that could be taken for a
+ * separator as a JSON string. Kinds other than DNS, URI, email and IP are left out.
  */
 export const parseAltNames = (text: string): ReadonlyArray<string> => {
   const names: Array<string> = []

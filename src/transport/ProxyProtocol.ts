@@ -1,10 +1,11 @@
 /**
- * The PROXY protocol, versions 1 and 2 (HAProxy's `proxy-protocol.txt`): a load balancer says whose connection it passes on.
+ * The PROXY protocol, versions 1 and 2 (HAProxy's `proxy-protocol.txt`): a load balancer says whose
+ * connection it passes on.
  *
- * Only peers in the configured networks are believed, and from them the header is required, as the specification demands:
- * a receiver that guesses lets clients forge their address. From anybody else such a header is just bytes, and not MQTT.
- * The reader takes bytes as they come, is bounded (107 bytes for version 1, 4 KiB for version 2) and never looks past the
- * header. Anything ill-formed destroys the connection.
+ * Only peers in the configured networks are believed, and from them the header is required, as the
+ * specification demands: a receiver that guesses lets clients forge their address. From anybody else such a
+ * header is just bytes, and not MQTT. The reader takes bytes as they come, is bounded (107 bytes for version
+ * 1, 4 KiB for version 2) and never looks past the header. Anything ill-formed destroys the connection.
  */
 
 import * as Data from "effect/Data"
@@ -167,7 +168,10 @@ const readAuthority = (tlvs: Uint8Array): string | undefined | false => {
   return authority
 }
 
-/** A name that a client or proxy asked for, in lower case; undefined when it holds anything that no host name does. */
+/**
+ * A name that a client or proxy asked for, in lower case; undefined when it holds anything that no host name
+ * does.
+ */
 export const hostName = (name: string): string | undefined =>
   name.length <= 253 && /^[A-Za-z0-9_.-]+$/.test(name) ? name.toLowerCase() : undefined
 
@@ -180,7 +184,10 @@ export const peerBehindProxy = (proxy: Peer, header: ProxyHeader): Peer => {
   return { ...proxy, address, port, serverName, isLoopback: false }
 }
 
-/** Peers that must send a header: those in the networks, and unix or memory peers, which have no address to forge. */
+/**
+ * Peers that must send a header: those in the networks, and unix or memory peers, which have no address to
+ * forge.
+ */
 export const speaksProxy = (trusted: CidrSet, address: string): boolean =>
   address === "" || trusted.contains(address)
 
@@ -210,8 +217,8 @@ interface ProxyListener extends Listener {
 }
 
 /**
- * Expects PROXY headers on the wires of another listener. On TLS the header comes before the handshake: that is an option
- * of the TLS listener itself, and wrapping one is refused when it starts.
+ * Expects PROXY headers on the wires of another listener. On TLS the header comes before the handshake: that
+ * is an option of the TLS listener itself, and wrapping one is refused when it starts.
  */
 export const proxyProtocolListener = (inner: Listener, options: ProxyProtocolOptions): ProxyListener => ({
   listen: Effect.fnUntraced(function* (acceptor: Acceptor) {

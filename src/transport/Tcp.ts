@@ -1,8 +1,9 @@
 /**
  * MQTT over TCP (IPv4 and IPv6) and over unix domain sockets.
  *
- * The acceptor is called when the socket is accepted. A TCP wire is closed as soon as the peer closes its side: MQTT has no
- * half-open connections. Back-pressure, the graceful end and Bun's ways are in `BunSocket.ts`.
+ * The acceptor is called when the socket is accepted. A TCP wire is closed as soon as the peer closes its
+ * side: MQTT has no half-open connections. Back-pressure, the graceful end and Bun's ways are in
+ * `BunSocket.ts`.
  */
 
 import * as Effect from "effect/Effect"

@@ -1,11 +1,12 @@
 /**
- * MQTT over TLS 1.2 and 1.3: certificates by server name, client certificates as identities, reload without a pause.
+ * MQTT over TLS 1.2 and 1.3: certificates by server name, client certificates as identities, reload without a
+ * pause.
  *
- * The acceptor is called when the handshake is complete; a connection that does not complete it in time is destroyed. A
- * server name picks its certificate exactly, else by a wildcard for one label, else the first certificate answers.
- * `reload` changes what new connections see; the ones that are open keep their session. Session tickets belong to one
- * generation of certificates, so that a client certificate is verified anew against a new authority.
- * `Peer.certificate` is present only when the client's certificate verified.
+ * The acceptor is called when the handshake is complete; a connection that does not complete it in time is
+ * destroyed. A server name picks its certificate exactly, else by a wildcard for one label, else the first
+ * certificate answers. `reload` changes what new connections see; the ones that are open keep their session.
+ * Session tickets belong to one generation of certificates, so that a client certificate is verified anew
+ * against a new authority. `Peer.certificate` is present only when the client's certificate verified.
  */
 
 import { X509Certificate } from "node:crypto"
@@ -61,7 +62,10 @@ export interface TlsOptions extends SocketListenerOptions {
   readonly proxies?: CidrSet | undefined
 }
 
-/** Certificates that cannot be used. At start the listener fails with it as the cause; `reload` keeps the old ones. */
+/**
+ * Certificates that cannot be used. At start the listener fails with it as the cause; `reload` keeps the old
+ * ones.
+ */
 export class CertificateError extends Data.TaggedError("CertificateError")<{
   readonly listener: string
   /** Which one: its first server name, or its position. */
@@ -160,7 +164,9 @@ const makeUpgrade = (
     }
   })
 
-/** Bun reads the native context from `secureContext`, as its `node:tls` passes it; its types do not name it. */
+/**
+ * Bun reads the native context from `secureContext`, as its `node:tls` passes it; its types do not name it.
+ */
 const withContext = <A extends object>(tls: A, secureContext: unknown): A =>
   Object.assign({}, tls, { secureContext })
 

@@ -1,9 +1,9 @@
 /**
- * The transport port: what a broker needs of a byte stream, and nothing more, so that TCP, TLS, WebSocket, unix sockets,
- * memory and other runtimes' sockets are all small adapters.
+ * The transport port: what a broker needs of a byte stream, and nothing more, so that TCP, TLS, WebSocket,
+ * unix sockets, memory and other runtimes' sockets are all small adapters.
  *
- * A listener accepts a `Wire` and asks its `Acceptor` for the `WireHandler` that will receive the wire's events. All calls
- * are synchronous and run on the event loop's thread; none of them throws.
+ * A listener accepts a `Wire` and asks its `Acceptor` for the `WireHandler` that will receive the wire's
+ * events. All calls are synchronous and run on the event loop's thread; none of them throws.
  */
 
 import * as Context from "effect/Context"
@@ -13,7 +13,10 @@ import type * as Scope from "effect/Scope"
 
 export type TransportKind = "tcp" | "tls" | "ws" | "wss" | "unix" | "memory"
 
-/** What the peer's verified certificate says. Present only when the peer sent one and it verified against the listener's CA. */
+/**
+ * What the peer's verified certificate says. Present only when the peer sent one and it verified against the
+ * listener's CA.
+ */
 export interface PeerCertificate {
   readonly commonName: string | undefined
   /** The distinguished name in RFC 4514 order, for instance `CN=device-1,O=acme`. */
@@ -29,10 +32,16 @@ export interface Peer {
   readonly transport: TransportKind
   /** The listener's name in the configuration. */
   readonly listener: string
-  /** The client's address after PROXY protocol or X-Forwarded-For from a trusted network; "" for unix and memory. */
+  /**
+   * The client's address after PROXY protocol or X-Forwarded-For from a trusted network; "" for unix and
+   * memory.
+   */
   readonly address: string
   readonly port: number
-  /** True when the client itself is on this machine: loopback, unix socket or memory, and no proxy said otherwise. */
+  /**
+   * True when the client itself is on this machine: loopback, unix socket or memory, and no proxy said
+   * otherwise.
+   */
   readonly isLoopback: boolean
   /** The server name that the client asked for (TLS SNI). */
   readonly serverName: string | undefined
@@ -43,22 +52,28 @@ export interface Peer {
 export interface Wire {
   readonly peer: Peer
   /**
-   * Writes bytes[start, end) and returns how many of them were taken; after fewer than all, `WireHandler.onDrain` tells
-   * when to go on. The bytes may be reused as soon as this returns. Returns -1 when the wire is closed.
+   * Writes bytes[start, end) and returns how many of them were taken; after fewer than all,
+   * `WireHandler.onDrain` tells when to go on. The bytes may be reused as soon as this returns. Returns -1
+   * when the wire is closed.
    */
   readonly write: (bytes: Uint8Array, start: number, end: number) => number
-  /** Stops `onData` until `resume`; the peer then feels TCP's back-pressure. Both may be called repeatedly. */
+  /**
+   * Stops `onData` until `resume`; the peer then feels TCP's back-pressure. Both may be called repeatedly.
+   */
   readonly pause: () => void
   readonly resume: () => void
-  /** Ends the stream after what was written has been sent. Safe to call more than once; `onClose` follows once. */
+  /**
+   * Ends the stream after what was written has been sent. Safe to call more than once; `onClose` follows
+   * once.
+   */
   readonly end: () => void
   /** Ends the stream at once, without waiting for anything. `onClose` follows once. */
   readonly destroy: () => void
   /** Clock instant (ms) at which the byte stream was accepted, before any TLS or WebSocket handshake. */
   readonly acceptedAtMs?: number
   /**
-   * Says that the peer has proved who it is (its CONNECT was accepted): the listener's admission limit no longer counts it as
-   * a pending handshake. A wire that closes is settled by that. May be called repeatedly.
+   * Says that the peer has proved who it is (its CONNECT was accepted): the listener's admission limit no
+   * longer counts it as a pending handshake. A wire that closes is settled by that. May be called repeatedly.
    */
   readonly settled?: () => void
 }
@@ -71,15 +86,22 @@ export interface WireHandler {
   readonly onDrain: () => void
   /**
    * The last event, exactly once, and never from inside a call of the wire. `reason` is for events and logs.
-   * Bytes that arrived before an orderly close are handed over first, also when the wire is paused: then after `resume`.
+   * Bytes that arrived before an orderly close are handed over first, also when the wire is paused: then
+   * after `resume`.
    */
   readonly onClose: (reason: string) => void
 }
 
-/** Called once for each accepted wire, before any of its events. Undefined refuses it: the listener destroys the wire. */
+/**
+ * Called once for each accepted wire, before any of its events. Undefined refuses it: the listener destroys
+ * the wire.
+ */
 export type Acceptor = (wire: Wire) => WireHandler | undefined
 
-/** A listener could not start: the address is in use, the certificate does not parse. The broker does not start. */
+/**
+ * A listener could not start: the address is in use, the certificate does not parse. The broker does not
+ * start.
+ */
 export class ListenError extends Data.TaggedError("ListenError")<{
   readonly listener: string
   readonly address: string
@@ -113,7 +135,10 @@ export interface Listening {
   readonly port: number
 }
 
-/** Something that accepts wires for as long as its scope is open. Closing the scope stops accepting and leaves live wires alone. */
+/**
+ * Something that accepts wires for as long as its scope is open. Closing the scope stops accepting and leaves
+ * live wires alone.
+ */
 export interface Listener {
   readonly listen: (acceptor: Acceptor) => Effect.Effect<Listening, ListenError, Scope.Scope>
 }

@@ -1,13 +1,16 @@
 /**
- * MQTT over WebSocket (MQTT 5.0, section 6) on top of any other listener: ws is this over TCP, wss is this over TLS.
+ * MQTT over WebSocket (MQTT 5.0, section 6) on top of any other listener: ws is this over TCP, wss is this
+ * over TLS.
  *
- * Why not the runtime's own WebSocket server: Bun's `ServerWebSocket` cannot be paused, so a tenant's back-pressure would
- * not reach the peer; it has no absolute deadline for the upgrade and cannot follow a PROXY header. Here a WebSocket is one
- * more wire over a wire, with the same rules; and a port to another runtime needs nothing but a byte socket.
+ * Why not the runtime's own WebSocket server: Bun's `ServerWebSocket` cannot be paused, so a tenant's
+ * back-pressure would not reach the peer; it has no absolute deadline for the upgrade and cannot follow a
+ * PROXY header. Here a WebSocket is one more wire over a wire, with the same rules; and a port to another
+ * runtime needs nothing but a byte socket.
  *
- * The acceptor is called after the upgrade, when the client's address is known; until then the connection counts as a
- * handshake with an absolute deadline. Each write is one binary frame (of 64 KiB at most). What the inner wire did not take
- * of a frame is kept here, so that a frame that was begun is always completed: at most one frame per connection.
+ * The acceptor is called after the upgrade, when the client's address is known; until then the connection
+ * counts as a handshake with an absolute deadline. Each write is one binary frame (of 64 KiB at most). What
+ * the inner wire did not take of a frame is kept here, so that a frame that was begun is always completed: at
+ * most one frame per connection.
  */
 
 import * as Effect from "effect/Effect"
@@ -41,13 +44,21 @@ import {
 export interface WebSocketOptions {
   /** `/mqtt` by default. */
   readonly paths?: ReadonlyArray<string> | undefined
-  /** Web pages that may connect, by origin. Any by default: MQTT does not use cookies, but a browser's network may be trusted. */
+  /**
+   * Web pages that may connect, by origin. Any by default: MQTT does not use cookies, but a browser's network
+   * may be trusted.
+   */
   readonly origins?: ReadonlyArray<string> | undefined
-  /** Reverse proxies whose X-Forwarded-For is believed, and with any, the peers of a unix socket. None by default. */
+  /**
+   * Reverse proxies whose X-Forwarded-For is believed, and with any, the peers of a unix socket. None by
+   * default.
+   */
   readonly trustedProxies?: CidrSet | undefined
   /** Request line and headers; more is answered with 431. 8 KiB by default. */
   readonly headBytesMax?: number | undefined
-  /** Declared payload length of one frame; more closes with 1009. By default that of the largest MQTT packet. */
+  /**
+   * Declared payload length of one frame; more closes with 1009. By default that of the largest MQTT packet.
+   */
   readonly frameBytesMax?: number | undefined
   /** From accept, TLS included, to the complete upgrade. 10 s by default. */
   readonly handshakeTimeoutMs?: number | undefined
@@ -293,7 +304,10 @@ class WebSocketWire implements Wire, WireHandler {
     }
   }
 
-  /** Sends a last frame (or response) after what waits, then ends the inner wire, which waits for the peer's FIN. */
+  /**
+   * Sends a last frame (or response) after what waits, then ends the inner wire, which waits for the peer's
+   * FIN.
+   */
   private finish(last: Uint8Array): void {
     const { handshakes } = this.shared
     if (this.state === "closed") return

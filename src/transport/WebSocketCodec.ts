@@ -1,15 +1,19 @@
 /**
  * RFC 6455 frames, server side, without I/O: bytes in, tokens out.
  *
- * The decoder is pulled, so that a paused connection stops in the middle of a chunk: `feed` a chunk, then `next` until it
- * answers "more". Payload of binary messages is handed on as it arrives, unmasked in place: an MQTT packet may span frames
- * and a frame may span chunks [MQTT-6.0.0-2], so nothing is gained by waiting for the end of either, and nothing is
- * buffered but a frame header (14 bytes) and a control frame's payload (125 bytes). The payloads of all data frames in a
- * chunk are moved together, so that a read of a hundred small frames is one batch for whoever decodes MQTT.
- * No extension is ever negotiated, so a reserved bit is an error and there is no compression bomb.
+ * The decoder is pulled, so that a paused connection stops in the middle of a chunk: `feed` a chunk, then
+ * `next` until it answers "more". Payload of binary messages is handed on as it arrives, unmasked in place:
+ * an MQTT packet may span frames and a frame may span chunks [MQTT-6.0.0-2], so nothing is gained by waiting
+ * for the end of either, and nothing is buffered but a frame header (14 bytes) and a control frame's payload
+ * (125 bytes). The payloads of all data frames in a chunk are moved together, so that a read of a hundred
+ * small frames is one batch for whoever decodes MQTT. No extension is ever negotiated, so a reserved bit is
+ * an error and there is no compression bomb.
  */
 
-/** What `next` found. "payload" and "ping" set `payload`, "close" and "error" set `code`, "error" also `reason`. */
+/**
+ * What `next` found. "payload" and "ping" set `payload`, "close" and "error" set `code`, "error" also
+ * `reason`.
+ */
 export type WebSocketToken = "more" | "payload" | "ping" | "pong" | "close" | "error"
 
 /** Status codes of RFC 6455, 7.4.1 that this end sends. */
@@ -37,7 +41,10 @@ const HEADER_BYTES_MAX = 14
 const EMPTY = new Uint8Array(0)
 
 export class WebSocketDecoder {
-  /** Of "payload" and "ping". A view into the chunk that was fed ("payload") or valid until the next `next` ("ping"). */
+  /**
+   * Of "payload" and "ping". A view into the chunk that was fed ("payload") or valid until the next `next`
+   * ("ping").
+   */
   payload: Uint8Array = EMPTY
   /** Of "close" (`NO_STATUS` when the frame had none) and "error". */
   code: number = NO_STATUS
@@ -224,7 +231,9 @@ const headerBytes = (second: number): number => {
   return length7 < 126 ? 6 : length7 === 126 ? 8 : 14
 }
 
-/** The declared payload length, -1 when it is not in the shortest form (RFC 6455, 5.2) or has its top bit set. */
+/**
+ * The declared payload length, -1 when it is not in the shortest form (RFC 6455, 5.2) or has its top bit set.
+ */
 const declaredLength = (header: Uint8Array): number => {
   const length7 = header[1]! & 0x7f
   if (length7 < 126) return length7
@@ -258,8 +267,9 @@ interface Masked {
 }
 
 /**
- * Unmasks a long part of `bytes` within them by 32-bit words, aligned to the buffer, and moves it: 64 KiB take 6 µs instead
- * of 36, 1 KiB 0.22 instead of 0.6 (Bun 1.4.5). The word is little-endian, as every machine is that Bun runs on.
+ * Unmasks a long part of `bytes` within them by 32-bit words, aligned to the buffer, and moves it: 64 KiB
+ * take 6 µs instead of 36, 1 KiB 0.22 instead of 0.6 (Bun 1.4.5). The word is little-endian, as every machine
+ * is that Bun runs on.
  */
 const unmaskWords = (bytes: Uint8Array, masked: Masked): void => {
   const { length, mask, maskAt, start, target } = masked

@@ -1,4 +1,7 @@
-/** Re-authentication against an authenticator that fails: the connection ends, it never goes on as if all were well. */
+/**
+ * Re-authentication against an authenticator that fails: the connection ends, it never goes on as if all were
+ * well.
+ */
 
 import { describe, expect, test } from "bun:test"
 import * as Deferred from "effect/Deferred"

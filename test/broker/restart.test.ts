@@ -21,7 +21,9 @@ class Recorded extends DurableState {
   }
 }
 
-/** Runs a broker, kills it (what it does while it stops is not kept), and runs another on what was on record. */
+/**
+ * Runs a broker, kills it (what it does while it stops is not kept), and runs another on what was on record.
+ */
 const kill = async (
   before: (broker: TestBroker) => Promise<void>,
   after: (broker: TestBroker) => Promise<void>,

@@ -39,7 +39,10 @@ export interface SoakReport {
 
 export interface Memory {
   readonly residentBytes: number
-  /** What is reachable: the figure in which a leak shows, because a process gives its pages back late or never. */
+  /**
+   * What is reachable: the figure in which a leak shows, because a process gives its pages back late or
+   * never.
+   */
   readonly heapBytes: number
 }
 

@@ -1,6 +1,7 @@
 /**
- * Certificates for tests: an authority, another one that nobody trusts, servers and clients, made once per process by the
- * `openssl` command in a temporary directory. Elliptic curve keys, so that it takes some ten milliseconds for each.
+ * Certificates for tests: an authority, another one that nobody trusts, servers and clients, made once per
+ * process by the `openssl` command in a temporary directory. Elliptic curve keys, so that it takes some ten
+ * milliseconds for each.
  */
 
 import { spawnSync } from "node:child_process"

@@ -31,7 +31,9 @@ export const live = <A, E>(
   timeoutMs?: number
 ): void => test(name, () => run(Effect.suspend(self).pipe(Effect.scoped)), timeoutMs)
 
-/** Waits for the next turn of the event loop: what was due before it, immediates included, has run by then. */
+/**
+ * Waits for the next turn of the event loop: what was due before it, immediates included, has run by then.
+ */
 export const nextImmediate: Effect.Effect<void> = Effect.async((resume) => {
   setImmediate(() => resume(Effect.void))
 })

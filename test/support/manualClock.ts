@@ -1,6 +1,7 @@
 /**
- * Time that stands still until a test moves it, in one step: what is due fires once, as after a suspended machine wakes.
- * Effect's TestClock would run the timekeeper's every tick in between, which for a session expiry of a day is a long wait.
+ * Time that stands still until a test moves it, in one step: what is due fires once, as after a suspended
+ * machine wakes. Effect's TestClock would run the timekeeper's every tick in between, which for a session
+ * expiry of a day is a long wait.
  */
 
 import * as Clock from "effect/Clock"

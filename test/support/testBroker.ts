@@ -1,8 +1,8 @@
 /**
  * A whole broker for a test: memory transport, a clock that the test moves, and clients that speak bytes.
  *
- * Nothing waits for time: a client waits for the packet that it expects, and `quiet` proves that nothing else came by a
- * PINGREQ, whose answer stands behind everything that was sent before it.
+ * Nothing waits for time: a client waits for the packet that it expects, and `quiet` proves that nothing else
+ * came by a PINGREQ, whose answer stands behind everything that was sent before it.
  */
 
 import { expect } from "bun:test"
@@ -123,7 +123,10 @@ export class TestBroker {
     for (let round = 0; round < 8; round++) await new Promise<void>((resolve) => setImmediate(resolve))
   }
 
-  /** Shuts the broker down. Time moves on by itself while it drains, so that a client that does not read cannot hold it. */
+  /**
+   * Shuts the broker down. Time moves on by itself while it drains, so that a client that does not read
+   * cannot hold it.
+   */
   async stop(): Promise<void> {
     let stopped = false
     const closing = Effect.runPromise(Scope.close(this.scope, Exit.void)).finally(() => {
@@ -138,7 +141,9 @@ export class TestBroker {
   }
 }
 
-/** The packets of the server as mqtt-packet names them: `cmd`, `messageId`, `reasonCode`, `properties`, ... */
+/**
+ * The packets of the server as mqtt-packet names them: `cmd`, `messageId`, `reasonCode`, `properties`, ...
+ */
 export type ServerPacket = Packet
 
 export class TestClient {

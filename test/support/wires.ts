@@ -1,6 +1,6 @@
 /**
- * Wires under test: a listener started for one test, a recorder that waits for events instead of sleeping, and a plain
- * client socket.
+ * Wires under test: a listener started for one test, a recorder that waits for events instead of sleeping,
+ * and a plain client socket.
  */
 
 import * as Effect from "effect/Effect"

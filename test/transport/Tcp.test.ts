@@ -1,4 +1,6 @@
-/** What is particular to plain sockets and to memory: binding, stale files, admission, counting, lingering. */
+/**
+ * What is particular to plain sockets and to memory: binding, stale files, admission, counting, lingering.
+ */
 
 import { afterAll, describe, expect, test } from "bun:test"
 import { spawnSync } from "node:child_process"

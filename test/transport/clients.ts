@@ -1,6 +1,7 @@
 /**
- * Clients for transport tests: one interface over plain sockets, TLS, memory and WebSocket, so that one contract suite runs
- * against every adapter. What arrives is recorded as it comes; nothing here waits by time.
+ * Clients for transport tests: one interface over plain sockets, TLS, memory and WebSocket, so that one
+ * contract suite runs against every adapter. What arrives is recorded as it comes; nothing here waits by
+ * time.
  */
 
 import * as net from "node:net"
