@@ -159,9 +159,9 @@ const make = (
     return {
       listening,
       census: () => takeCensus(tenants, timekeeper, connections.size()),
-      counters: (id) => find(tenants, id)?.counters,
+      counters: (id) => tenants.find(id)?.counters,
       purge: (id, clientId) => {
-        const tenant = find(tenants, id)
+        const tenant = tenants.find(id)
         tenant?.purge(clientId)
         return tenant !== undefined
       }
@@ -254,15 +254,12 @@ const makeConnections = (
       const connection = new Connection(wire, context)
       live.add(connection)
       deadlines.schedule(connection, (wire.acceptedAtMs ?? timekeeper.nowMs) + options.handshakeTimeoutMs)
-      fork(
-        Effect.ensuring(
-          serve(connection, parts.serve),
-          Effect.sync(() => {
-            live.delete(connection)
-            if (live.size === 0) onEmpty?.()
-          })
-        )
-      )
+      const fiber = fork(serve(connection, parts.serve))
+      connection.whenGone(() => {
+        fiber.unsafeInterruptAsFork(fiber.id())
+        live.delete(connection)
+        if (live.size === 0) onEmpty?.()
+      })
       return connection
     }
     yield* Effect.addFinalizer(() => {
@@ -277,17 +274,16 @@ const makeConnections = (
       // The sessions hear of their losses before they are stopped: wills are published, or not, as told.
       const drained = Effect.zipRight(empty, dispatcher.untilIdle)
       // A finalizer cannot be interrupted, and a wait that cannot be interrupted would outlast its limit.
-      return Effect.timeoutOption(Effect.interruptible(drained), options.drainMs)
+      const destroyRest = Effect.sync(() => {
+        for (const connection of live) connection.wire.destroy()
+      })
+      return Effect.zipRight(
+        Effect.timeoutOption(Effect.interruptible(drained), options.drainMs),
+        destroyRest
+      )
     })
     return { acceptor, size: () => live.size }
   })
-
-const find = (tenants: Tenants, id: string) => {
-  for (const tenant of tenants.all()) {
-    if (tenant.id === id) return tenant
-  }
-  return undefined
-}
 
 const takeCensus = (tenants: Tenants, timekeeper: Timekeeper, connections: number): Census => {
   const sum = { sessions: 0, subscriptions: 0, trieNodes: 0, groups: 0, retainedMessages: 0 }

@@ -68,7 +68,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   private packetBytesMax = PACKET_BYTES_UNLIMITED
   private requestProblemInformation = true
   private packetWaiter: PacketWaiter | undefined
-  private goneWaiter: ((effect: Effect.Effect<void>) => void) | undefined
+  private goneListener: (() => void) | undefined
   /** CONNACK 0 has been sent: from now on DISCONNECT says why we close. */
   private isAccepted = false
   private isFlushing = false
@@ -116,8 +116,8 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     this.leaveSession()
     this.packetWaiter?.(Effect.fail(gone))
     this.packetWaiter = undefined
-    this.goneWaiter?.(Effect.void)
-    this.goneWaiter = undefined
+    this.goneListener?.()
+    this.goneListener = undefined
   }
 
   // As its fiber sees it
@@ -130,12 +130,10 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     })
   }
 
-  /** Completes when the wire has closed. */
-  untilGone(): Effect.Effect<void> {
-    return Effect.async<void>((resume) => {
-      if (this.isGone) resume(Effect.void)
-      else this.goneWaiter = resume
-    })
+  /** `listener` is called once, when the wire has closed. */
+  whenGone(listener: () => void): void {
+    if (this.isGone) listener()
+    else this.goneListener = listener
   }
 
   /** The protocol level that CONNECT asked for, also when it was refused; 0 when it named none. */

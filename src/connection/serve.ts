@@ -51,9 +51,24 @@ class Refusal {
   ) {}
 }
 
-/** Serves a connection from its first byte to its last. */
-export const serve = (connection: Connection, context: ServeContext): Effect.Effect<void> => {
-  const handshake = shakeHands(connection, context).pipe(
+/**
+ * Serves a connection until its fiber is interrupted, which happens when its wire has closed: a client that
+ * goes away in the middle of its handshake leaves no authenticator working for it.
+ *
+ * The handshake is suspended, so that what it was made of is garbage when it is over: kept alive by the
+ * waiting fiber it was half the memory of an idle client (5 KB of 9.6, Bun 1.4.5, 2026-11).
+ */
+export const serve = (connection: Connection, context: ServeContext): Effect.Effect<never> =>
+  Effect.zipRight(
+    Effect.suspend(() => handshake(connection, context)),
+    untilInterrupted
+  )
+
+/** Effect.never holds a timer; this holds nothing. */
+const untilInterrupted = Effect.async<never>(() => {})
+
+const handshake = (connection: Connection, context: ServeContext): Effect.Effect<void> =>
+  shakeHands(connection, context).pipe(
     Effect.catchTag("ConnectionGone", () => Effect.void),
     Effect.catchTag("MalformedPacket", (error) =>
       Effect.sync(() => refuseMalformed(connection, error, context))
@@ -70,13 +85,6 @@ export const serve = (connection: Connection, context: ServeContext): Effect.Eff
           )
     )
   )
-  // A client that goes away leaves no authenticator working for it.
-  const interrupted = Effect.raceFirst(handshake, connection.untilGone())
-  return Effect.ensuring(
-    Effect.zipRight(interrupted, connection.untilGone()),
-    Effect.sync(() => connection.wire.destroy())
-  )
-}
 
 const shakeHands = Effect.fnUntraced(function* (connection: Connection, context: ServeContext) {
   const first = yield* connection.takePacket()

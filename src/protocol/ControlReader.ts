@@ -97,7 +97,10 @@ export class ControlReader {
   connect(frame: Buffer, body: number): Connect {
     this.cursor.open(frame, body, frame.length, 0)
     const checked = checkConnect(this.cursor, this.section)
-    const packet = this.parse(this.makeParser(checked.version), frame, "connect") as IConnectPacket
+    const parser = this.parserOf(checked.version)
+    const packet = this.parse(parser, frame, "connect") as IConnectPacket
+    // The parser takes a CONNECT for its settings, and would keep it with its password until the next one.
+    forgetConnect(parser, checked.version)
     return {
       _tag: "Connect",
       protocolVersion: checked.version,
@@ -190,3 +193,8 @@ export class ControlReader {
 
 const reasonCodeOf = (packet: LibraryPacket): number =>
   "reasonCode" in packet ? (packet.reasonCode ?? 0) : 0
+
+const forgetConnect = (parser: Parser, protocolVersion: ProtocolVersion): void => {
+  const { settings } = parser as Parser & { settings?: object }
+  if (settings !== undefined) Object.assign(parser, { settings: { protocolVersion } })
+}

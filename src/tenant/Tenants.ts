@@ -12,6 +12,8 @@ import { TenantDirectory, type TenantUnavailable } from "./TenantDirectory.ts"
 export interface Tenants {
   /** The tenant's supervisor. */
   readonly get: (id: string) => Effect.Effect<Tenant, TenantUnavailable>
+  /** One that was made before; undefined when no client of it has come yet. */
+  readonly find: (id: string) => Tenant | undefined
   /** Those that were made so far. */
   readonly all: () => Iterable<Tenant>
 }
@@ -47,6 +49,7 @@ export const makeTenants = (
         const known = tenants.get(id)
         return known === undefined ? askInTurn(id) : Effect.succeed(known)
       },
+      find: (id) => tenants.get(id),
       all: () => tenants.values()
     }
   })
