@@ -8,9 +8,10 @@
 
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import * as FiberSet from "effect/FiberSet"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
+import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { Dispatcher } from "./actor/Dispatcher.ts"
@@ -235,7 +236,7 @@ const makeConnections = (
 ): Effect.Effect<Connections, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { dispatcher, timekeeper } = parts
-    const live = new Set<Connection>()
+    const live = new Map<Connection, Fiber.RuntimeFiber<never>>()
     const decoders = makeDecoders()
     const deadlines = timekeeper.wheel()
     let isDraining = false
@@ -248,13 +249,13 @@ const makeConnections = (
       decoder: () => decoders({ packetBytesMax: options.connectBytesMax }),
       suppressWills: () => isDraining && options.willsAtShutdown === "suppress"
     }
-    const fork = yield* FiberSet.makeRuntime<never, void, never>()
+    const fork = Runtime.runFork(yield* Effect.runtime<never>())
     const acceptor: Acceptor = (wire) => {
       if (isDraining || live.size >= options.connectionsMax) return undefined
       const connection = new Connection(wire, context)
-      live.add(connection)
       deadlines.schedule(connection, (wire.acceptedAtMs ?? timekeeper.nowMs) + options.handshakeTimeoutMs)
       const fiber = fork(serve(connection, parts.serve))
+      live.set(connection, fiber)
       connection.whenGone(() => {
         fiber.unsafeInterruptAsFork(fiber.id())
         live.delete(connection)
@@ -264,7 +265,7 @@ const makeConnections = (
     }
     yield* Effect.addFinalizer(() => {
       isDraining = true
-      for (const connection of live) {
+      for (const connection of live.keys()) {
         connection.close({ reasonCode: ReasonCode.ServerShuttingDown, reason: "the server shuts down" })
       }
       const empty = Effect.async<void>((resume) => {
@@ -274,16 +275,20 @@ const makeConnections = (
       // The sessions hear of their losses before they are stopped: wills are published, or not, as told.
       const drained = Effect.zipRight(empty, dispatcher.untilIdle)
       // A finalizer cannot be interrupted, and a wait that cannot be interrupted would outlast its limit.
-      const destroyRest = Effect.sync(() => {
-        for (const connection of live) connection.wire.destroy()
-      })
       return Effect.zipRight(
         Effect.timeoutOption(Effect.interruptible(drained), options.drainMs),
-        destroyRest
+        Effect.suspend(() => endRest(live))
       )
     })
     return { acceptor, size: () => live.size }
   })
+
+/** Those whose time to drain is over, and whatever their handshakes have started. */
+const endRest = (live: ReadonlyMap<Connection, Fiber.RuntimeFiber<never>>): Effect.Effect<void> => {
+  const fibers = [...live.values()]
+  for (const connection of live.keys()) connection.wire.destroy()
+  return Fiber.interruptAll(fibers)
+}
 
 const takeCensus = (tenants: Tenants, timekeeper: Timekeeper, connections: number): Census => {
   const sum = { sessions: 0, subscriptions: 0, trieNodes: 0, groups: 0, retainedMessages: 0 }

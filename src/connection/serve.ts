@@ -64,8 +64,8 @@ export const serve = (connection: Connection, context: ServeContext): Effect.Eff
     untilInterrupted
   )
 
-/** Effect.never holds a timer; this holds nothing. */
-const untilInterrupted = Effect.async<never>(() => {})
+/** Effect.never holds a timer, and a callback that could take a signal an AbortController; this holds nothing. */
+const untilInterrupted = Effect.async<never>((_resume) => {})
 
 const handshake = (connection: Connection, context: ServeContext): Effect.Effect<void> =>
   shakeHands(connection, context).pipe(

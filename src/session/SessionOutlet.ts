@@ -10,6 +10,7 @@ import * as Exit from "effect/Exit"
 import { Actor, type Behaviour, type ForkChild } from "../actor/Actor.ts"
 import { Deadline, type DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { RunQueue } from "../actor/Dispatcher.ts"
+import type { MailboxLimits } from "../actor/Mailbox.ts"
 import type { AuthenticationStep } from "../auth/Authenticator.ts"
 import type { Decision } from "../auth/Authorizer.ts"
 import type { DropReason, Event } from "../events/Event.ts"
@@ -84,7 +85,7 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
       runQueue: options.runQueue,
       fork: options.fork,
       behaviour: this.behaviour(),
-      limits: { countMax: MAIL_MAX, bytesMax: MAIL_BYTES_MAX, bytesOf }
+      limits
     })
   }
 
@@ -308,3 +309,6 @@ const authenticatorFailed: AuthenticationStep = {
 
 const bytesOf = (message: SessionMessage): number =>
   message._tag === "Delivery" ? message.publication.bytes : 0
+
+/** One object for all sessions. */
+const limits: MailboxLimits<SessionMessage> = { countMax: MAIL_MAX, bytesMax: MAIL_BYTES_MAX, bytesOf }
