@@ -20,7 +20,7 @@ import { Authenticator, soundStep } from "./auth/Authenticator.ts"
 import { Authorizer, failClosed, settleDecisions } from "./auth/Authorizer.ts"
 import { Connection } from "./connection/Connection.ts"
 import type { ConnectionContext } from "./connection/ConnectionContext.ts"
-import { type ServeContext, serve } from "./connection/serve.ts"
+import { reportTimeout, type ServeContext, serve } from "./connection/serve.ts"
 import { EventSink } from "./events/EventSink.ts"
 import { PagePool } from "./protocol/ByteSink.ts"
 import { makeDecoders } from "./protocol/Decoder.ts"
@@ -247,6 +247,7 @@ const makeConnections = (
       deadlines,
       pages: new PagePool(),
       decoder: () => decoders({ packetBytesMax: options.connectBytesMax }),
+      timedOut: (connection) => reportTimeout(connection, parts.serve),
       suppressWills: () => isDraining && options.willsAtShutdown === "suppress"
     }
     const fork = Runtime.runFork(yield* Effect.runtime<never>())

@@ -199,7 +199,8 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     ) {
       return false
     }
-    if (publication.targets > 1 && isPlain(header)) {
+    // A retained message may stay for years: it is not to carry its frames with it.
+    if (publication.targets > 1 && !publication.retain && isPlain(header)) {
       const frame = publication.frame(version === 5, header.qos > 0)
       writeFrame(this.sink, frame, publishByte(header.qos, header.retain, header.dup), header.packetId)
     } else {
@@ -269,7 +270,9 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   // As the wheel sees it: the handshake, or the last bytes, have taken too long
 
   onDeadline(): void {
-    if (!this.isGone) this.wire.destroy()
+    if (this.isGone) return
+    if (!this.isClosing) this.context.timedOut(this)
+    this.wire.destroy()
   }
 
   private written(): void {

@@ -4,6 +4,7 @@ import type { DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { Dispatcher } from "../actor/Dispatcher.ts"
 import type { PagePool } from "../protocol/ByteSink.ts"
 import type { Decoder } from "../protocol/Decoder.ts"
+import type { Connection } from "./Connection.ts"
 
 export interface ConnectionContext {
   readonly dispatcher: Dispatcher
@@ -13,6 +14,8 @@ export interface ConnectionContext {
   readonly deadlines: DeadlineWheel
   readonly pages: PagePool
   readonly decoder: () => Decoder
+  /** A handshake has taken too long: its connection is about to be destroyed. */
+  readonly timedOut: (connection: Connection) => void
   /** True while the broker shuts down and is told not to publish the wills of those it disconnects. */
   readonly suppressWills: () => boolean
 }

@@ -260,6 +260,10 @@ const refuse = (connection: Connection, why: Refusal, context: ServeContext): vo
   report(connection, why, context)
 }
 
+/** Tells of a handshake that was not over in time. */
+export const reportTimeout = (connection: Connection, context: ServeContext): void =>
+  report(connection, new Refusal(ReasonCode.NotAuthorized, "the handshake took too long"), context)
+
 const report = (connection: Connection, why: Refusal, context: ServeContext): void => {
   const { address, listener, transport } = connection.wire.peer
   context.report({

@@ -129,7 +129,7 @@ export class Router implements Behaviour<RouterMessage> {
   /** Takes up a retained message that a store has kept. Before anything is published. */
   restore(publication: Publication): void {
     this.retained.retain(publication, this.options.nowMs())
-    if (publication.expiresAtMs !== 0) this.armSweep()
+    if (publication.expiresAtMs !== 0) this.sweepAt(publication.expiresAtMs)
   }
 
   /** Takes what is not a client's publication: as many as there are sessions at most. */
@@ -217,7 +217,7 @@ export class Router implements Behaviour<RouterMessage> {
         return message.publications.length + 1
       case "Sweep":
         this.retained.sweep(nowMs)
-        this.armSweep()
+        this.sweepAt(this.retained.nextExpiryMs())
         break
     }
     return 1
@@ -252,7 +252,7 @@ export class Router implements Behaviour<RouterMessage> {
       this.records.push({ _tag: "Retain", tenant: this.options.tenant, message: publication })
       this.held.push(publication.hold())
     }
-    if (publication.expiresAtMs !== 0) this.armSweep()
+    if (publication.expiresAtMs !== 0) this.sweepAt(publication.expiresAtMs)
     return accepted
   }
 
@@ -302,9 +302,11 @@ export class Router implements Behaviour<RouterMessage> {
     this.trie.delete(filter.filter, group)
   }
 
-  private armSweep(): void {
-    const next = this.retained.nextExpiryMs()
-    if (next !== undefined) this.options.wheel.schedule(this.sweepDeadline, next)
+  /** Sweeps at that instant, or earlier if that was planned. */
+  private sweepAt(atMs: number | undefined): void {
+    const deadline = this.sweepDeadline
+    if (atMs === undefined || (deadline.scheduled && deadline.atMs <= atMs)) return
+    this.options.wheel.schedule(deadline, atMs)
   }
 }
 

@@ -110,11 +110,13 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   // As the router sees it
 
   deliver(publication: Publication, options: DeliveryOptions): boolean {
-    if (publication.qos === 0 && this.actor.mailLength >= MAIL_QOS0_MAX) return false
     const isHeld = this.state.keepsState && publication.qos > 0
-    if (!this.actor.tell({ _tag: "Delivery", publication, options, isHeld })) return false
-    if (isHeld) publication.hold()
-    return true
+    const isTaken =
+      (publication.qos > 0 || this.actor.mailLength < MAIL_QOS0_MAX) &&
+      this.actor.tell({ _tag: "Delivery", publication, options, isHeld })
+    if (!isTaken) this.dropped(publication.topic.name, "mailbox-full")
+    else if (isHeld) publication.hold()
+    return isTaken
   }
 
   published({ epoch, packetId }: Publication, reasonCode: ReasonCode): void {

@@ -12,14 +12,12 @@ export class Counters {
   retainedMessages = 0
   retainedBytes = 0
   connectsAccepted = 0
-  connectsRefused = 0
   messagesReceived = 0
   bytesReceived = 0
   messagesSent = 0
   bytesSent = 0
   /** Publications that matched no subscription. */
   messagesUnmatched = 0
-  messagesQueued = 0
   droppedQueueFull = 0
   droppedSlowConsumer = 0
   droppedMailboxFull = 0

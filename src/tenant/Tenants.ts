@@ -7,7 +7,8 @@
 import * as Effect from "effect/Effect"
 import * as Scope from "effect/Scope"
 import { Tenant, type TenantContext } from "./Tenant.ts"
-import { TenantDirectory, type TenantUnavailable } from "./TenantDirectory.ts"
+import { TenantDirectory, TenantUnavailable } from "./TenantDirectory.ts"
+import type { TenantSettings } from "./TenantSettings.ts"
 
 export interface Tenants {
   /** The tenant's supervisor. */
@@ -32,7 +33,10 @@ export const makeTenants = (
       Effect.gen(function* () {
         const known = tenants.get(id)
         if (known !== undefined) return known
-        const settings = yield* directory.settings(id)
+        const settings: TenantSettings | undefined = yield* directory.settings(id)
+        if (typeof settings !== "object") {
+          return yield* new TenantUnavailable({ tenant: id, reason: "the directory answered nonsense" })
+        }
         return yield* Scope.extend(Tenant.make(id, settings, context), scope).pipe(
           Effect.tap((tenant) => Effect.sync(() => tenants.set(id, tenant))),
           Effect.uninterruptible

@@ -24,3 +24,15 @@ test("a message goes from a publisher to a subscriber, and nothing is left when 
       retainedMessages: 0
     })
   }))
+
+test("a handshake that takes too long is told of, and ends", () =>
+  withBroker({ options: { handshakeTimeoutMs: 1000 } }, async (broker) => {
+    const client = broker.open()
+    await client.send(raw.connect().subarray(0, 5))
+    await broker.advance(1100)
+    await client.expectClosed()
+    expect(broker.eventsOf("ConnectRefused").map(({ reason }) => reason)).toEqual([
+      "the handshake took too long"
+    ])
+    expect(broker.broker.census().connections).toBe(0)
+  }))

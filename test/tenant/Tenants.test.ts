@@ -40,7 +40,7 @@ describe("a directory that does not vouch for a tenant", () => {
       0x80,
       []
     ],
-    ["answers with no settings", () => Effect.succeed(undefined as unknown as TenantSettings), 0x80, []]
+    ["answers with no settings", () => Effect.succeed(undefined as unknown as TenantSettings), 0x88, [3]]
   ]
   for (const [name, settings, code, v3] of answers) {
     test(`and ${name} lets nobody in`, () =>
