@@ -68,7 +68,8 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   private packetBytesMax = PACKET_BYTES_UNLIMITED
   private requestProblemInformation = true
   private packetWaiter: PacketWaiter | undefined
-  private goneListener: (() => void) | undefined
+  private goneWaiter: ((effect: Effect.Effect<void>) => void) | undefined
+  private goneListener: ((isWaiting: boolean) => void) | undefined
   /** CONNACK 0 has been sent: from now on DISCONNECT says why we close. */
   private isAccepted = false
   private isFlushing = false
@@ -116,8 +117,11 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     this.leaveSession()
     this.packetWaiter?.(Effect.fail(gone))
     this.packetWaiter = undefined
-    this.goneListener?.()
+    const { goneListener, goneWaiter } = this
     this.goneListener = undefined
+    this.goneWaiter = undefined
+    goneListener?.(goneWaiter !== undefined)
+    goneWaiter?.(Effect.void)
   }
 
   // As its fiber sees it
@@ -130,9 +134,17 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     })
   }
 
-  /** `listener` is called once, when the wire has closed. */
-  whenGone(listener: () => void): void {
-    if (this.isGone) listener()
+  /** Completes when the wire has closed. The callback takes no signal: that would cost an AbortController. */
+  untilGone(): Effect.Effect<void> {
+    return Effect.async<void>((resume) => {
+      if (this.isGone) resume(Effect.void)
+      else this.goneWaiter = resume
+    })
+  }
+
+  /** `listener` is called once, when the wire has closed, and hears whether `untilGone` was waiting for it. */
+  whenGone(listener: (isWaiting: boolean) => void): void {
+    if (this.isGone) listener(false)
     else this.goneListener = listener
   }
 

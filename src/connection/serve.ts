@@ -52,20 +52,17 @@ class Refusal {
 }
 
 /**
- * Serves a connection until its fiber is interrupted, which happens when its wire has closed: a client that
- * goes away in the middle of its handshake leaves no authenticator working for it.
+ * Serves a connection from its first byte to its last. Interrupt it when the wire closes in the middle of the
+ * handshake, so that a client that goes away leaves no authenticator working for it.
  *
  * The handshake is suspended, so that what it was made of is garbage when it is over: kept alive by the
  * waiting fiber it was half the memory of an idle client (5 KB of 9.6, Bun 1.4.5, 2026-11).
  */
-export const serve = (connection: Connection, context: ServeContext): Effect.Effect<never> =>
+export const serve = (connection: Connection, context: ServeContext): Effect.Effect<void> =>
   Effect.zipRight(
     Effect.suspend(() => handshake(connection, context)),
-    untilInterrupted
+    Effect.suspend(() => connection.untilGone())
   )
-
-/** Effect.never holds a timer, and a callback that could take a signal an AbortController; this holds nothing. */
-const untilInterrupted = Effect.async<never>((_resume) => {})
 
 const handshake = (connection: Connection, context: ServeContext): Effect.Effect<void> =>
   shakeHands(connection, context).pipe(
