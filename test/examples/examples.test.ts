@@ -8,6 +8,7 @@ const said: Readonly<Record<string, ReadonlyArray<string>>> = {
     "devices/lamp/state: on"
   ],
   "customAuthentication.ts": ["ada received temperature: 21", "grace received humidity: 40", "stranger: "],
+  "customStorage.ts": ["night/1: the owl hoots", "moon: full"],
   "embedded.ts": ["greetings/world: hello from inside"],
   "enhancedAuthentication.ts": ["connected by HMAC-NONCE: true"],
   "inMemory.ts": ["inside: no socket was harmed"],
