@@ -178,6 +178,15 @@ export const publishFrame = (
   return { bytes, packetIdOffset }
 }
 
+/**
+ * Makes the shared frame one receiver's, for a write that takes the bytes before anybody else has a turn.
+ */
+export const addressFrame = (frame: Frame, firstByte: number, packetId: number): void => {
+  const { bytes, packetIdOffset } = frame
+  bytes[0] = firstByte
+  if (packetIdOffset >= 0) putUint16(packetId, bytes, packetIdOffset)
+}
+
 /** Appends a frame under `firstByte` (see `publishByte`) and, if it has one, with its packet identifier. */
 export const writeFrame = (sink: ByteSink, frame: Frame, firstByte: number, packetId: number): void => {
   const { bytes, packetIdOffset } = frame
