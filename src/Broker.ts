@@ -73,6 +73,8 @@ export interface Census {
   readonly trieNodes: number
   readonly groups: number
   readonly deadlines: number
+  /** Of output that sockets have not taken. */
+  readonly bufferBytes: number
   readonly retainedMessages: number
 }
 
@@ -159,7 +161,7 @@ const make = (
     const listening = yield* Effect.forEach(listeners, (listener) => listener.listen(connections.acceptor))
     return {
       listening,
-      census: () => takeCensus(tenants, timekeeper, connections.size()),
+      census: () => takeCensus(tenants, timekeeper, connections),
       counters: (id) => tenants.find(id)?.counters,
       purge: (id, clientId) => {
         const tenant = tenants.find(id)
@@ -227,6 +229,7 @@ const randomNumbers: Effect.Effect<() => number> = Effect.map(
 interface Connections {
   readonly acceptor: Acceptor
   readonly size: () => number
+  readonly bufferBytes: () => number
 }
 
 /** Accepts wires and serves each in a fiber of its own; its finalizer drains them. */
@@ -282,7 +285,7 @@ const makeConnections = (
         Effect.suspend(() => endRest(live))
       )
     })
-    return { acceptor, size: () => live.size }
+    return { acceptor, size: () => live.size, bufferBytes: () => context.pages.lentBytes }
   })
 
 /** Those whose time to drain is over, and whatever their handshakes have started. */
@@ -292,7 +295,7 @@ const endRest = (live: ReadonlyMap<Connection, Fiber.RuntimeFiber<void>>): Effec
   return Fiber.interruptAll(fibers)
 }
 
-const takeCensus = (tenants: Tenants, timekeeper: Timekeeper, connections: number): Census => {
+const takeCensus = (tenants: Tenants, timekeeper: Timekeeper, connections: Connections): Census => {
   const sum = { sessions: 0, subscriptions: 0, trieNodes: 0, groups: 0, retainedMessages: 0 }
   for (const tenant of tenants.all()) {
     const { census } = tenant
@@ -302,5 +305,10 @@ const takeCensus = (tenants: Tenants, timekeeper: Timekeeper, connections: numbe
     sum.groups += census.groups
     sum.retainedMessages += tenant.counters.retainedMessages
   }
-  return { connections, deadlines: timekeeper.size, ...sum }
+  return {
+    connections: connections.size(),
+    bufferBytes: connections.bufferBytes(),
+    deadlines: timekeeper.size,
+    ...sum
+  }
 }

@@ -21,6 +21,7 @@ export class PagePool {
   private readonly free: ReadonlyArray<Array<Buffer>> = Array.from({ length: 9 }, () => [])
   private readonly freeBytesMax: number
   private waiting = 0
+  private lent = 0
 
   constructor(options: PagePoolOptions = {}) {
     this.freeBytesMax = options.freeBytesMax ?? 16 * 1024 * 1024
@@ -31,8 +32,19 @@ export class PagePool {
     return this.waiting
   }
 
+  /** Bytes of pages that are taken and not given back. */
+  get lentBytes(): number {
+    return this.lent
+  }
+
   /** A page of at least `bytesMin` bytes, with whatever its last user left in it. */
   take(bytesMin: number): Buffer {
+    const page = this.find(bytesMin)
+    this.lent += page.length
+    return page
+  }
+
+  private find(bytesMin: number): Buffer {
     if (bytesMin > pageBytesMax) return Buffer.allocUnsafeSlow(bytesMin)
     const shift = bytesMin <= pageBytesMin ? minShift : 32 - Math.clz32(bytesMin - 1)
     const page = this.free[shift - minShift]!.pop()
@@ -44,6 +56,7 @@ export class PagePool {
   /** Gives back a page that `take` returned and nobody refers to any more. */
   give(page: Buffer): void {
     const length = page.length
+    this.lent -= length
     if (length < pageBytesMin || length > pageBytesMax || this.waiting + length > this.freeBytesMax) return
     this.waiting += length
     this.free[31 - Math.clz32(length) - minShift]!.push(page)

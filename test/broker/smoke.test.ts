@@ -21,6 +21,7 @@ test("a message goes from a publisher to a subscriber, and nothing is left when 
       trieNodes: 0,
       groups: 0,
       deadlines: 0,
+      bufferBytes: 0,
       retainedMessages: 0
     })
   }))

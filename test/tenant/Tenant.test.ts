@@ -34,6 +34,7 @@ const empty = {
   trieNodes: 0,
   groups: 0,
   deadlines: 0,
+  bufferBytes: 0,
   retainedMessages: 0
 }
 
