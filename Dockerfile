@@ -1,7 +1,7 @@
 # The broker in a container: docker build -t heddle . && docker run -p 1883:1883 -p 8083:8083 heddle
 #
-# Clients outside the container are not on loopback, so by default they need a user name that is accepted. To try it out
-# without: -e HEDDLE_AUTHENTICATION_ANONYMOUS=always. A configuration file: -v ./heddle.yaml:/app/heddle.yaml:ro
+# Clients outside the container are not on loopback, so by default they are refused. To let everybody in who can reach
+# it: -e HEDDLE_AUTHENTICATION_ANONYMOUS=always. A configuration file: -v ./heddle.yaml:/app/heddle.yaml:ro
 # -e HEDDLE_CONFIG=heddle.yaml.
 
 FROM oven/bun:1.4.5-slim AS packages

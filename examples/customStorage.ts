@@ -1,7 +1,8 @@
 /**
- * Your own storage: a journal that appends its records to a file, a line each, and is read back at the next start.
- * Acknowledgements wait until the lines are written, so what a client was promised is there after a crash of the
- * process. (For a power cut it would have to call fsync, and for a long life it would have to be compacted.)
+ * Your own storage: a journal that appends its records to a file, a line each, and is read back at the next
+ * start. Acknowledgements wait until the lines are written, so what a client was promised is there after a
+ * crash of the process. (For a power cut it would have to call fsync, and for a long life it would have to be
+ * compacted.)
  */
 
 import { mkdtempSync, rmSync } from "node:fs"
@@ -28,7 +29,9 @@ import { TenantDirectory } from "../src/tenant/TenantDirectory.ts"
 import { tcpListener } from "../src/transport/Tcp.ts"
 import { Transports } from "../src/transport/Transport.ts"
 
-/** A record as a line of text. Of a message it takes what a store keeps: the router's publications hold more. */
+/**
+ * A record as a line of text. Of a message it takes what a store keeps: the router's publications hold more.
+ */
 const encode = (record: DurableRecord): string =>
   serialize("message" in record ? { ...record, message: plain(record.message) } : record).toString("base64")
 

@@ -23,6 +23,7 @@ import manifest from "../../package.json" with { type: "json" }
 import { type Config, loadConfig, resolveConfig } from "../config/Config.ts"
 import { configurationYaml } from "../config/ConfigText.ts"
 import { fileVariable } from "../config/Resolution.ts"
+import { checkFiles } from "./listeners.ts"
 
 export const version: string = manifest.version
 
@@ -108,7 +109,8 @@ const rootCommand = <E, R>(start: (config: Config) => Effect.Effect<void, E, R>,
     "check",
     { file: fileArgument },
     Effect.fnUntraced(function* ({ file }) {
-      yield* resolveConfig({ file: Option.some(file), env })
+      const { config } = yield* resolveConfig({ file: Option.some(file), env })
+      yield* checkFiles(config)
       yield* Console.log(`${file}: ok`)
     })
   ).pipe(

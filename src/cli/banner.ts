@@ -31,7 +31,7 @@ export const banner = ({ version, listening, storage, anonymous }: BannerFacts):
     ...block("listens", places.length > 0 ? places : ["nowhere"]),
     ...block("stores", [storage]),
     ...block("admits", [admitted[anonymous]]),
-    ...block("try", firstTry(listening))
+    ...block("try", anonymous === "never" ? [] : firstTry(listening))
   ].join("\n")
 }
 
@@ -49,8 +49,6 @@ const firstTry = (listening: ReadonlyArray<Listening>): ReadonlyArray<string> =>
   }
   const ws = listening.find(({ transport }) => transport === "ws")
   if (ws === undefined) return []
-  return [
-    `npx mqtt sub -l ws -p ${ws.port} -t 'hello/#' -v`,
-    `npx mqtt pub -l ws -p ${ws.port} -t hello/world -m 'it works'`
-  ]
+  const at = `-l ws -p ${ws.port} --path ${new URL(ws.address).pathname}`
+  return [`npx mqtt sub ${at} -t 'hello/#' -v`, `npx mqtt pub ${at} -t hello/world -m 'it works'`]
 }

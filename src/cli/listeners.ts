@@ -30,6 +30,15 @@ export class FileUnreadable extends Data.TaggedError("FileUnreadable")<{
   }
 }
 
+/** Several of them. */
+export class FilesUnreadable extends Data.TaggedError("FilesUnreadable")<{
+  readonly problems: ReadonlyArray<FileUnreadable>
+}> {
+  override get message(): string {
+    return this.problems.map((problem) => problem.message).join("\n")
+  }
+}
+
 /**
  * How often certificate files are looked at: reading a few small files costs nothing that could be measured.
  */
@@ -42,10 +51,35 @@ const RELOAD_EVERY = Duration.seconds(1)
 export const listenersOf = (
   config: Config
 ): Effect.Effect<ReadonlyArray<Listener>, FileUnreadable, FileSystem.FileSystem | Scope.Scope> =>
-  Effect.forEach(
-    Object.entries(config.listeners).filter(([, listener]) => listener.enabled),
-    ([name, listener]) => listenerOf({ name, listener, limits: config.limits })
+  Effect.forEach(enabled(config), ([name, listener]) => listenerOf({ name, listener, limits: config.limits }))
+
+/** Fails unless every file that the enabled listeners need can be read; tells of all that cannot. */
+export const checkFiles = (config: Config): Effect.Effect<void, FilesUnreadable, FileSystem.FileSystem> =>
+  Effect.partition(enabled(config).flatMap(filesOf), ([key, path]) => read(key, path)).pipe(
+    Effect.flatMap(([problems]) =>
+      problems.length === 0 ? Effect.void : Effect.fail(new FilesUnreadable({ problems }))
+    )
   )
+
+/** The files of a listener, with the keys that name them. */
+const filesOf = ([name, { tls }]: readonly [string, ListenerConfig]): ReadonlyArray<
+  readonly [string, string]
+> => {
+  if (tls === undefined) return []
+  const key = `listeners.${name}.tls`
+  return [
+    [`${key}.cert`, tls.cert],
+    [`${key}.key`, tls.key],
+    ...(tls.ca === undefined ? [] : [[`${key}.ca`, tls.ca] as const]),
+    ...tls.sni.flatMap(({ cert, key: privateKey }, index) => [
+      [`${key}.sni.${index}.cert`, cert] as const,
+      [`${key}.sni.${index}.key`, privateKey] as const
+    ])
+  ]
+}
+
+const enabled = (config: Config) =>
+  Object.entries(config.listeners).filter(([, listener]) => listener.enabled)
 
 interface Described {
   readonly name: string

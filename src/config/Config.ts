@@ -10,6 +10,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
 import type { Config } from "./ConfigSchema.ts"
+import { withAbsolutePaths } from "./FilePaths.ts"
 import { ConfigError } from "./Problem.ts"
 import { type Resolved, resolve } from "./Resolution.ts"
 
@@ -37,7 +38,7 @@ export const resolveConfig = Effect.fnUntraced(function* ({ file, env }: ConfigS
     try: () => Bun.file(name).text(),
     catch: (cause) => fileProblem(name, `cannot be read: ${messageOf(cause)}`)
   })
-  const content = yield* parse(name, text)
+  const content = withAbsolutePaths(name, yield* parse(name, text))
   return yield* resolve({ file: { name, content }, env })
 }) satisfies (sources: ConfigSources) => Effect.Effect<Resolved, ConfigError>
 

@@ -19,7 +19,8 @@ const packetBytesLimit = 268_435_455
 const Authentication = Schema.Struct({
   anonymous: describe(
     oneOf("loopback", "always", "never"),
-    "Clients without a user name that may connect: those on this machine, all, or none",
+    "Which clients may connect: those on this machine (by a loopback address), all, or none. User names " +
+      "and passwords are not looked at",
     "loopback"
   )
 })

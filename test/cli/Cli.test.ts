@@ -144,6 +144,17 @@ describe("heddle check", () => {
       "  listeners.tcp.port: 70000 is not allowed; expected a whole number from 0 to 65535"
     ])
   })
+
+  test("names every file that cannot be read", async () => {
+    const file = join(directory, "secure.yaml")
+    await Bun.write(file, "listeners:\n  tls: { tls: { cert: no.pem, key: none.key } }\n")
+    const { exit, err } = await heddle(["check", file])
+    expect(Exit.isFailure(exit)).toBe(true)
+    expect(err.split("\n")).toEqual([
+      `heddle: listeners.tls.tls.cert: cannot read ${join(directory, "no.pem")}`,
+      `listeners.tls.tls.key: cannot read ${join(directory, "none.key")}`
+    ])
+  })
 })
 
 describe("heddle", () => {

@@ -26,13 +26,13 @@ describe("the start-up banner", () => {
 
   test("gives a hint for WebSockets when there is no TCP, and none when there is neither", () => {
     const [, ws] = facts.listening
-    expect(banner({ ...facts, listening: [ws!] })).toContain("npx mqtt sub -l ws -p 8083")
+    expect(banner({ ...facts, listening: [ws!] })).toContain("npx mqtt sub -l ws -p 8083 --path /mqtt -t")
     const unix = { name: "unix", transport: "unix", address: "/run/heddle.sock", port: 0 } as const
     expect(banner({ ...facts, listening: [unix] })).not.toContain("  try ")
   })
 
   test("does not hide that everyone may connect", () => {
     expect(banner({ ...facts, anonymous: "always" })).toContain("everyone")
-    expect(banner({ ...facts, anonymous: "never" })).toContain("nobody")
+    expect(banner({ ...facts, anonymous: "never" })).toEndWith("nobody (authentication.anonymous is never)")
   })
 })
