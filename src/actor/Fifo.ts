@@ -40,6 +40,11 @@ export class Fifo<A> {
     return this.items[this.head]
   }
 
+  /** All elements, oldest first. The queue must not change meanwhile. */
+  *values(): Iterable<A> {
+    for (let index = this.head; index < this.items.length; index++) yield this.items[index] as A
+  }
+
   clear(): void {
     this.items = []
     this.head = 0

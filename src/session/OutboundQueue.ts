@@ -1,32 +1,38 @@
 /**
- * The QoS 1 and 2 messages of one session on their way to the client: those that wait, and behind them in the
- * same order those that were sent and are not yet acknowledged.
+ * The QoS 1 and 2 messages of one session on their way to the client: those that wait in a line, and those
+ * that were sent and are not yet acknowledged in a window.
  *
  * Every message has a position, and the position gives its Packet Identifier: 1 + position mod 65535. A
- * resend therefore uses the original identifier without anything having to be written down, and identifiers
- * in use never collide because the queue spans fewer than 65,535 positions. Three cursors: `head` (oldest not
- * completed), `sent` (first not yet sent), `tail` (next to be given). Completed, expired and dropped messages
- * leave holes that the cursors skip.
+ * resend therefore uses the original identifier without anything having to be written down. Expired and
+ * dropped messages leave gaps between positions: a session whose oldest message is never acknowledged, while
+ * a full queue drops thousands, has a wide range of positions and still few messages. So nothing here is laid
+ * out by position: the line is a queue, and the window a table by identifier that grows until no two share a
+ * place. A message whose identifier is in flight waits until that one is acknowledged.
  *
- *     head ......... sent ......... tail
- *      in flight       waiting
- *
- * Entries live in a ring that grows by doubling and is dropped when empty: an idle session holds no queue.
+ * An idle session holds no large table.
  */
 
+import { Fifo } from "../actor/Fifo.ts"
 import type { Qos } from "../protocol/Packet.ts"
 import type { Publication } from "../router/Publication.ts"
 import type { DeliveryOptions } from "../router/Subscriber.ts"
 
 export const PACKET_IDS = 65_535
 
-/** How far the delivery of a sent message has come. */
+/** Places of a window that an empty queue keeps. */
+const IDLE_PLACES = 64
+/** Entries taken out of the middle of the line that are left standing in it, if that is less than half. */
+const GAPS_KEPT = 32
+
+/** How far the delivery of a message has come. */
 export const Phase = {
   Waiting: 0,
   /** PUBLISH sent; PUBACK or PUBREC outstanding. */
   Published: 1,
   /** PUBREC received, PUBREL sent; PUBCOMP outstanding. [MQTT-4.3.3-6] */
-  Released: 2
+  Released: 2,
+  /** Completed, expired or dropped: no longer in the queue. */
+  Gone: 3
 } as const
 export type Phase = (typeof Phase)[keyof typeof Phase]
 
@@ -56,16 +62,23 @@ export interface RestoredQueue {
 }
 
 export class OutboundQueue {
-  private ring: Array<OutboundEntry | undefined> = []
-  private mask = -1
-  private head = 0
-  private sent = 0
-  private tail = 0
-  /** Where the resending after a resume has come to; equal to `sent` when there is nothing to resend. */
-  private resend = 0
-  private live = 0
+  /** In flight, each at its identifier modulo the length. */
+  private window: Array<OutboundEntry | undefined> = []
+  /** Those that wait, in order, and some among them that are gone. */
+  private readonly line = new Fifo<OutboundEntry>()
+  private gaps = 0
+  private inflightCount = 0
   private waitingCount = 0
   private weight = 0
+  /** The position of the next message. */
+  private tail = 0
+  private sent = 0
+  /** What a resumed session owes again, oldest first, and how much of that has been sent. */
+  private owed: ReadonlyArray<OutboundEntry> = []
+  private owedAt = 0
+  /** Messages in flight from this position on have not been sent on this connection. */
+  private resend = Number.POSITIVE_INFINITY
+  private sentSinceRewind = 0
 
   /**
    * A queue as it was stored: positions go on at `nextPosition`, and those below `sentBefore` may have been
@@ -73,17 +86,18 @@ export class OutboundQueue {
    */
   static restore(stored: RestoredQueue): OutboundQueue {
     const queue = new OutboundQueue()
-    const first = stored.entries[0]?.position ?? stored.nextPosition
-    queue.head = queue.sent = queue.resend = queue.tail = first
+    const { nextPosition, sentBefore } = stored
     for (const { isReleased, options, position, publication, qos } of stored.entries) {
-      while (queue.tail < position) queue.skip()
+      queue.tail = position
       const entry = queue.push(publication, options, qos)
-      if (position < stored.sentBefore) {
-        queue.advance(entry)
-        if (isReleased) entry.phase = Phase.Released
-      }
+      if (position >= sentBefore) continue
+      entry.wasSent = true
+      if (queue.next() !== entry) continue
+      queue.advance(entry)
+      if (isReleased) entry.phase = Phase.Released
     }
-    while (queue.tail < stored.nextPosition) queue.skip()
+    queue.tail = nextPosition
+    queue.sent = Math.min(sentBefore, nextPosition)
     return queue
   }
 
@@ -94,11 +108,11 @@ export class OutboundQueue {
 
   /** Messages sent (on any connection) and not completed. */
   get inflight(): number {
-    return this.live - this.waitingCount
+    return this.inflightCount
   }
 
   get size(): number {
-    return this.live
+    return this.inflightCount + this.waitingCount
   }
 
   /** Payload bytes of everything held. */
@@ -111,13 +125,21 @@ export class OutboundQueue {
     return this.sent
   }
 
-  /** The oldest message in flight was sent so long ago that the next identifiers would come round to it. */
-  get isExhausted(): boolean {
-    return this.sent - this.head >= PACKET_IDS - 1
+  /** The next message needs the identifier of one in flight. */
+  get isBlocked(): boolean {
+    const first = this.oldestWaiting()
+    return first !== undefined && this.find(this.packetIdOf(first)) !== undefined
+  }
+
+  /**
+   * The client has had a chance to acknowledge the message that blocks the queue: this connection has sent it
+   * tens of thousands of others.
+   */
+  get isStuck(): boolean {
+    return this.sentSinceRewind > PACKET_IDS / 2 && this.isBlocked
   }
 
   push(publication: Publication, options: DeliveryOptions, qos: Qos): OutboundEntry {
-    if (this.tail - this.head >= this.ring.length) this.grow()
     const entry: OutboundEntry = {
       publication,
       options,
@@ -126,9 +148,8 @@ export class OutboundQueue {
       phase: Phase.Waiting,
       wasSent: false
     }
-    this.ring[this.tail & this.mask] = entry
+    this.line.push(entry)
     this.tail++
-    this.live++
     this.waitingCount++
     this.weight += publication.bytes
     return entry
@@ -139,29 +160,29 @@ export class OutboundQueue {
    * nothing can be.
    */
   next(): OutboundEntry | undefined {
-    for (; this.resend < this.sent; this.resend++) {
-      const entry = this.at(this.resend)
-      if (entry !== undefined) return entry
+    for (; this.owedAt < this.owed.length; this.owedAt++) {
+      const entry = this.owed[this.owedAt]
+      if (entry !== undefined && entry.phase !== Phase.Gone) return entry
     }
-    for (; this.sent < this.tail && !this.isExhausted; this.sent++) {
-      const entry = this.at(this.sent)
-      if (entry !== undefined) return entry
-    }
-    this.resend = this.sent
-    return undefined
+    if (this.owedAt > 0) this.nothingOwed()
+    return this.isBlocked ? undefined : this.oldestWaiting()
   }
 
-  /** What `next` gave has been sent: the cursor moves past it. */
+  /** What `next` gave has been sent. */
   advance(entry: OutboundEntry): void {
-    if (entry.position < this.sent) {
+    if (entry.phase !== Phase.Waiting) {
+      this.owedAt++
       this.resend = entry.position + 1
       return
     }
+    this.line.shift()
     this.waitingCount--
-    this.sent = entry.position + 1
-    this.resend = this.sent
+    this.inflightCount++
+    this.sentSinceRewind++
+    this.sent = Math.max(this.sent, entry.position + 1)
     entry.phase = Phase.Published
     entry.wasSent = true
+    this.place(entry)
   }
 
   /** Whether it was sent on this connection, rather than only on an earlier one. */
@@ -171,79 +192,95 @@ export class OutboundQueue {
 
   /** The entry in flight with that Packet Identifier; undefined when there is none. */
   find(packetId: number): OutboundEntry | undefined {
-    const offset = (packetId - 1 - (this.head % PACKET_IDS) + PACKET_IDS) % PACKET_IDS
-    const position = this.head + offset
-    if (position >= this.sent) return undefined
-    return this.at(position)
+    const entry = this.window[packetId & (this.window.length - 1)]
+    return entry !== undefined && this.packetIdOf(entry) === packetId ? entry : undefined
   }
 
   /** Takes an entry out: completed, expired or dropped. */
   remove(entry: OutboundEntry): void {
-    const index = entry.position & this.mask
-    if (this.ring[index] !== entry) return
-    this.ring[index] = undefined
-    this.live--
+    const { phase } = entry
+    if (phase === Phase.Gone) return
+    entry.phase = Phase.Gone
     this.weight -= entry.publication.bytes
-    if (entry.position >= this.sent) this.waitingCount--
-    if (this.live === 0) {
-      this.head = this.tail
-      this.sent = this.tail
-      this.resend = this.tail
-      if (this.ring.length > 64) {
-        this.ring = []
-        this.mask = -1
-      }
-      return
+    if (phase === Phase.Waiting) {
+      this.waitingCount--
+      this.gaps++
+      this.closeGaps()
+    } else {
+      this.inflightCount--
+      this.window[this.packetIdOf(entry) & (this.window.length - 1)] = undefined
     }
-    while (this.head < this.tail && this.at(this.head) === undefined) this.head++
-    if (this.sent < this.head) this.sent = this.head
-    if (this.resend < this.head) this.resend = this.head
+    if (this.size > 0) return
+    this.nothingOwed()
+    if (this.window.length > IDLE_PLACES) this.window = []
   }
 
   /** The oldest message that has not been sent; undefined when none waits. */
   oldestWaiting(): OutboundEntry | undefined {
-    for (let position = this.sent; position < this.tail; position++) {
-      const entry = this.at(position)
-      if (entry !== undefined) return entry
+    let first = this.line.peek()
+    while (first?.phase === Phase.Gone) {
+      this.line.shift()
+      this.gaps--
+      first = this.line.peek()
     }
-    return undefined
+    return first
   }
 
   /** A new connection resumes the session: everything in flight is owed again, in order. [MQTT-4.4.0-1] */
   rewind(): void {
-    this.resend = this.head
+    this.owed = this.inflightInOrder()
+    this.owedAt = 0
+    this.resend = this.owed[0]?.position ?? Number.POSITIVE_INFINITY
+    this.sentSinceRewind = 0
   }
 
   /** All entries, oldest first. */
   *entries(): Iterable<OutboundEntry> {
-    for (let position = this.head; position < this.tail; position++) {
-      const entry = this.at(position)
-      if (entry !== undefined) yield entry
-    }
+    yield* this.inflightInOrder()
+    for (const entry of this.line.values()) if (entry.phase !== Phase.Gone) yield entry
   }
 
   packetIdOf(entry: OutboundEntry): number {
     return 1 + (entry.position % PACKET_IDS)
   }
 
-  /** A position without a message: what was there has been completed. */
-  private skip(): void {
-    if (this.tail - this.head >= this.ring.length) this.grow()
-    this.tail++
-    if (this.live === 0) this.head = this.sent = this.resend = this.tail
+  private nothingOwed(): void {
+    this.owed = []
+    this.owedAt = 0
+    this.resend = Number.POSITIVE_INFINITY
   }
 
-  private at(position: number): OutboundEntry | undefined {
-    return this.ring[position & this.mask]
+  private inflightInOrder(): ReadonlyArray<OutboundEntry> {
+    if (this.inflightCount === 0) return []
+    return this.window.filter((entry) => entry !== undefined).sort((a, b) => a.position - b.position)
   }
 
-  private grow(): void {
-    const size = Math.max(8, this.ring.length * 2)
-    const ring = new Array<OutboundEntry | undefined>(size).fill(undefined)
-    for (let position = this.head; position < this.tail; position++) {
-      ring[position & (size - 1)] = this.at(position)
+  /** Those that are gone leave the front of the line at once, and its middle when they are most of it. */
+  private place(entry: OutboundEntry): void {
+    const packetId = this.packetIdOf(entry)
+    while (this.window[packetId & (this.window.length - 1)] !== undefined || this.window.length === 0) {
+      this.widen()
     }
-    this.ring = ring
-    this.mask = size - 1
+    this.window[packetId & (this.window.length - 1)] = entry
+  }
+
+  private widen(): void {
+    const places = Math.max(8, this.window.length * 2)
+    const window = new Array<OutboundEntry | undefined>(places).fill(undefined)
+    for (const entry of this.window) {
+      if (entry !== undefined) window[this.packetIdOf(entry) & (places - 1)] = entry
+    }
+    this.window = window
+  }
+
+  /** Those that are gone leave the front of the line at once, and its middle when they are the most of it. */
+  private closeGaps(): void {
+    this.oldestWaiting()
+    if (this.gaps <= GAPS_KEPT || this.gaps <= this.waitingCount) return
+    for (let count = this.line.length; count > 0; count--) {
+      const entry = this.line.shift()
+      if (entry !== undefined && entry.phase !== Phase.Gone) this.line.push(entry)
+    }
+    this.gaps = 0
   }
 }

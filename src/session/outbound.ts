@@ -169,8 +169,8 @@ export const pump = (state: SessionState, nowMs: number, out: SessionOutputs): v
       if (entry === undefined) break
       sendEntry(state, entry, nowMs, out)
     }
-    if (queue.isExhausted && queue.waiting > 0) {
-      // It gets that message again when it is back, and can go on when it has acknowledged it.
+    // It gets that message again when it is back, and can go on when it has acknowledged it.
+    if (queue.isStuck) {
       out.close({
         reasonCode: ReasonCode.ImplementationSpecificError,
         reason: `a message was left unacknowledged while all other identifiers were used`

@@ -147,10 +147,36 @@ describe("the outbound queue", () => {
       queue.advance(entry)
       ids.add(queue.packetIdOf(entry))
     }
-    expect([ids.size, queue.inflight, queue.waiting]).toEqual([PACKET_IDS - 1, PACKET_IDS - 1, 11])
-    expect(queue.isExhausted).toBe(true)
+    expect([ids.size, queue.inflight, queue.waiting]).toEqual([PACKET_IDS, PACKET_IDS, 10])
+    expect([queue.isBlocked, queue.isStuck]).toEqual([true, true])
     if (oldest !== undefined) queue.remove(oldest)
     expect(queue.next()).toBeDefined()
+  })
+
+  test("drops beside a message that is never acknowledged leave nothing behind and block nothing", () => {
+    const queue = new OutboundQueue()
+    queue.advance(queue.push(publicationAt(0), options, 1))
+    for (let count = 0; count < 100; count++) queue.push(publicationAt(0), options, 1)
+    for (let count = 0; count < PACKET_IDS + 1000; count++) {
+      const oldest = queue.oldestWaiting()
+      if (oldest !== undefined) queue.remove(oldest)
+      queue.push(publicationAt(0), options, 1)
+    }
+    const fresh = new OutboundQueue()
+    for (let count = 0; count < 101; count++) fresh.push(publicationAt(0), options, 1)
+    expect(JSON.stringify(queue).length).toBeLessThan(JSON.stringify(fresh).length + 10_000)
+    queue.rewind()
+    let sent = 0
+    for (let entry = queue.next(); entry !== undefined; entry = queue.next(), sent++) queue.advance(entry)
+    expect([sent, queue.isStuck]).toEqual([101, false])
+  })
+
+  test("what is taken out of the middle of the line does not pile up there", () => {
+    const queue = new OutboundQueue()
+    queue.push(publicationAt(0), options, 1)
+    for (let count = 0; count < 10_000; count++) queue.remove(queue.push(publicationAt(0), options, 1))
+    expect(JSON.stringify(queue).length).toBeLessThan(50_000)
+    expect([queue.size, [...queue.entries()].length]).toEqual([1, 1])
   })
 
   test("identifiers that nothing in flight has find nothing, 0 and those out of range among them", () => {

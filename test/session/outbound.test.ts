@@ -4,6 +4,7 @@
  */
 
 import { describe, expect, test } from "bun:test"
+import { PACKET_IDS } from "../../src/session/OutboundQueue.ts"
 import { pump } from "../../src/session/outbound.ts"
 import type { QueuePolicy, TenantSettings } from "../../src/tenant/TenantSettings.ts"
 import { Machine, type Output } from "./Machine.ts"
@@ -69,6 +70,18 @@ describe("a full queue", () => {
       )
     })
   }
+
+  test("whoever left a message unacknowledged gets it again, and then what the queue kept of a flood", () => {
+    const machine = new Machine({ queueMessagesMax: 3 })
+    machine.connect({ properties })
+    give(machine, "unacknowledged")
+    machine.lose()
+    for (let count = 0; count < PACKET_IDS + 10; count++) give(machine, "flood")
+    give(machine, "1", "2", "3")
+    machine.all()
+    machine.take("Sent")
+    expect(comeBack(machine)).toEqual(["unacknowledged", "1", "2", "3"])
+  })
 
   test("is full by bytes as well: as many of the oldest go as the new one needs", () => {
     const topicBytes = "topic".length
