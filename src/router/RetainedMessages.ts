@@ -89,27 +89,32 @@ export class RetainedMessages {
   }
 
   /**
-   * Removes expired messages, a bounded number a call; looks at those first that it has not seen for longest.
+   * Removes expired messages, a bounded number a call, and returns them; looks at those first that it has not
+   * seen for longest.
    */
-  sweep(nowMs: number): void {
+  sweep(nowMs: number): ReadonlyArray<Publication> {
+    const removed: Array<Publication> = []
     let looked = 0
     for (const [topic, instant] of this.expiring) {
       if (looked++ === SWEEP_MAX) break
       if (instant <= nowMs) {
-        this.remove(topic)
+        const expired = this.remove(topic)
+        if (expired !== undefined) removed.push(expired)
       } else if (this.expiring.size > SWEEP_MAX) {
         this.expiring.delete(topic)
         this.expiring.set(topic, instant)
       }
     }
+    return removed
   }
 
-  private remove(topic: string): void {
+  private remove(topic: string): Publication | undefined {
     const previous = this.tree.delete(topic)
-    if (previous === undefined) return
+    if (previous === undefined) return undefined
     this.bytes -= previous.bytes
     this.expiring.delete(topic)
     this.account()
+    return previous
   }
 
   private account(): void {

@@ -15,7 +15,7 @@ import { Deadline, type DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { RunQueue } from "../actor/Dispatcher.ts"
 import type { Mailbox } from "../actor/Mailbox.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
-import type { RetainRecord } from "../storage/DurableRecord.ts"
+import type { RetainRecord, StoredMessage } from "../storage/DurableRecord.ts"
 import type { Journal } from "../storage/Journal.ts"
 import type { Counters } from "../telemetry/Counters.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
@@ -128,7 +128,8 @@ export class Router implements Behaviour<RouterMessage> {
 
   /** Takes up a retained message that a store has kept. Before anything is published. */
   restore(publication: Publication): void {
-    this.retained.retain(publication, this.options.nowMs())
+    // One that has expired meanwhile is taken in as well: the sweep removes it here and from the store.
+    this.retained.retain(publication, 0)
     if (publication.expiresAtMs !== 0) this.sweepAt(publication.expiresAtMs)
   }
 
@@ -216,7 +217,7 @@ export class Router implements Behaviour<RouterMessage> {
         }
         return message.publications.length + 1
       case "Sweep":
-        this.retained.sweep(nowMs)
+        for (const expired of this.retained.sweep(nowMs)) this.record(removalOf(expired))
         this.sweepAt(this.retained.nextExpiryMs())
         break
     }
@@ -249,11 +250,15 @@ export class Router implements Behaviour<RouterMessage> {
   private retain(publication: Publication, nowMs: number): boolean {
     const accepted = this.retained.retain(publication, nowMs)
     if (accepted) {
-      this.records.push({ _tag: "Retain", tenant: this.options.tenant, message: publication })
+      this.record(publication.isExpired(nowMs) ? removalOf(publication) : publication)
       this.held.push(publication.hold())
     }
     if (publication.expiresAtMs !== 0) this.sweepAt(publication.expiresAtMs)
     return accepted
+  }
+
+  private record(message: StoredMessage): void {
+    this.records.push({ _tag: "Retain", tenant: this.options.tenant, message })
   }
 
   private replay(request: RetainedRequest, nowMs: number): number {
@@ -319,6 +324,18 @@ class SweepDeadline extends Deadline {
     this.router.signal({ _tag: "Sweep" })
   }
 }
+
+const nothing = new Uint8Array(0)
+
+/** On record, an empty payload removes a topic's message. */
+const removalOf = ({ qos, topic }: Publication): StoredMessage => ({
+  topic,
+  payload: nothing,
+  forwardedProperties: nothing,
+  qos,
+  retain: true,
+  expiresAtMs: 0
+})
 
 const bytesOf = (message: RouterMessage): number => (message._tag === "Publication" ? message.bytes : 0)
 

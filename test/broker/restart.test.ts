@@ -174,6 +174,27 @@ describe("after a broker was killed, the next one", () => {
       }
     ))
 
+  for (const [when, downMs] of [
+    ["while it ran", 0],
+    ["between two runs", 5000]
+  ] as const) {
+    test(`[MQTT-3.3.2-5] does not keep on record what expired ${when}`, async () => {
+      const stored = new DurableState()
+      const first = await TestBroker.start({ stored })
+      const publisher = await first.connect({ clientId: "p", version: 5 })
+      const expiry = properties.messageExpiryInterval(3)
+      const message = { version: 5, topic: "t", payload: "1", qos: 1, retain: true } as const
+      await publisher.send(raw.publish({ ...message, properties: expiry }))
+      await publisher.expect("puback")
+      expect([...stored.retained()].length).toBe(1)
+      if (downMs === 0) await first.advance(5000)
+      const nowMs = first.clock.unsafeCurrentTimeMillis() + downMs
+      await first.stop()
+      if (downMs > 0) await withBroker({ stored, nowMs }, (second) => second.advance(1000))
+      expect([...stored.retained()]).toEqual([])
+    })
+  }
+
   test("publishes the wills of those who were connected, also of sessions that end with them", () =>
     kill(
       async (broker) => {
