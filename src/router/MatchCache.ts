@@ -3,9 +3,9 @@
  * subscription changes.
  *
  * A look-up in the map costs 20-40 ns where the walk and the merge cost a microsecond and more. Any change of
- * the trie's generation makes all entries stale; a stale one is compiled anew when its topic comes along. The
- * map is bounded by what it holds, topics and their subscribers: it is emptied when full, which costs a
- * tenant with more than that its cache, not its memory.
+ * the trie's generation makes all entries stale, and the map is emptied: a stale entry is of no use, and it
+ * would hold sessions that are gone. The map is bounded by what it holds, topics and their subscribers: it is
+ * emptied when full, which costs a tenant with more than that its cache, not its memory.
  */
 
 import type { SubscriptionTrie } from "../topic/SubscriptionTrie.ts"
@@ -26,7 +26,6 @@ export interface Target {
 }
 
 export interface Match {
-  readonly generation: number
   readonly targets: ReadonlyArray<Target>
   readonly groups: ReadonlyArray<SharedGroup>
 }
@@ -37,6 +36,8 @@ export class MatchCache {
   private readonly matches = new Map<string, Match>()
   private readonly routes: Array<Route> = []
   private held = 0
+  /** Of the trie, when the matches were compiled. */
+  private generation = -1
 
   constructor(
     private readonly trie: SubscriptionTrie<object, Route>,
@@ -53,26 +54,29 @@ export class MatchCache {
   }
 
   lookup(topic: string): Match {
+    const { generation } = this.trie
+    if (generation !== this.generation) {
+      this.generation = generation
+      this.clear()
+    }
     const cached = this.matches.get(topic)
-    if (cached !== undefined && cached.generation === this.trie.generation) return cached
+    if (cached !== undefined) return cached
     const match = this.compile(topic)
-    this.keep(topic, match, cached)
+    this.keep(topic, match)
     return match
   }
 
-  private keep(topic: string, match: Match, previous: Match | undefined): void {
+  private keep(topic: string, match: Match): void {
     const weight = weightOf(match)
-    if (previous !== undefined) {
-      this.matches.delete(topic)
-      this.held -= weightOf(previous)
-    }
     if (weight > this.weightMax) return
-    if (this.held + weight > this.weightMax) {
-      this.matches.clear()
-      this.held = 0
-    }
+    if (this.held + weight > this.weightMax) this.clear()
     this.matches.set(topic, match)
     this.held += weight
+  }
+
+  private clear(): void {
+    this.matches.clear()
+    this.held = 0
   }
 
   private compile(topic: string): Match {
@@ -85,7 +89,7 @@ export class MatchCache {
       else subscriptions.push(route)
     }
     routes.length = 0
-    return { generation: trie.generation, targets: targetsOf(subscriptions), groups }
+    return { targets: targetsOf(subscriptions), groups }
   }
 }
 

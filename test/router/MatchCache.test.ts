@@ -130,6 +130,19 @@ describe("matching and merging", () => {
     expect(cache.lookup("t").targets).toEqual(first.targets)
   })
 
+  test("a change leaves nothing of those who are gone", () => {
+    const trie = new SubscriptionTrie<object, Route>()
+    const cache = new MatchCache(trie, 100)
+    for (const clientId of ["1", "2", "3"]) {
+      const peer = new Peer(clientId)
+      trie.set(clientId, peer, subscriptionOf(peer))
+      expect(cache.lookup(clientId).targets.length).toBe(1)
+      trie.delete(clientId, peer)
+    }
+    expect(cache.lookup("other").targets).toEqual([])
+    expect([cache.size, cache.weight]).toEqual([1, 1])
+  })
+
   test("groups stand beside the targets, each once", () => {
     const trie = new SubscriptionTrie<object, Route>()
     const cache = new MatchCache(trie, 10)
