@@ -212,9 +212,7 @@ export class Router implements Behaviour<RouterMessage> {
         }
         break
       case "Redispatch":
-        for (const publication of message.publications) {
-          if (!message.group.deliver(publication)) this.options.counters.droppedNoMembers++
-        }
+        this.redispatch(message)
         return message.publications.length + 1
       case "Sweep":
         for (const expired of this.retained.sweep(nowMs)) this.record(removalOf(expired))
@@ -245,6 +243,14 @@ export class Router implements Behaviour<RouterMessage> {
     if (!matched) counters.messagesUnmatched++
     publication.routed(outcome(accepted, matched))
     return 1 + targets.length
+  }
+
+  /** The group may have come to its end meanwhile, and have begun anew. */
+  private redispatch({ group, publications }: Redispatch): void {
+    const members = this.groups.get(group.key)
+    for (const publication of publications) {
+      if (members?.deliver(publication) !== true) this.options.counters.droppedNoMembers++
+    }
   }
 
   private retain(publication: Publication, nowMs: number): boolean {

@@ -114,8 +114,12 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
         reason: "the server failed to handle this session"
       })
     }
+    if (message._tag !== "Delivery") return
+    const { isHeld, options, publication } = message
+    // Others of the group may still be there.
+    if (options.group !== undefined) this.redispatch(options.group, [publication])
     // The copy of a session that has ended need not be stored.
-    if (message._tag === "Delivery" && message.isHeld) message.publication.settle(true)
+    if (isHeld) publication.settle(true)
   }
 
   /** Takes up what a store has kept. Called once, before anything else happens to the session. */

@@ -29,16 +29,22 @@ export const deliver = (
   out: SessionOutputs
 ): void => {
   const { options, publication } = delivery
-  if (state.ghosts > 0) {
-    if (options.group !== undefined) out.redispatch(options.group, [publication])
-    return
-  }
+  const { group } = options
+  if (group !== undefined && isForOthers(state, group, out)) return out.redispatch(group, [publication])
+  if (state.ghosts > 0) return
   if (!mayReceive(state, publication)) return
   // [MQTT-3.8.4-8]
   const qos = publication.qos < options.qos ? publication.qos : options.qos
   if (qos === 0) deliverQos0(state, publication, options, nowMs, out)
   else if (enqueue(state, publication, options, qos, out)) pump(state, nowMs, out)
 }
+
+/**
+ * Given to a member that has left since: its session has ended, or its client is away and another one's is
+ * not.
+ */
+const isForOthers = (state: SessionState, group: SharedGroup, out: SessionOutputs): boolean =>
+  state.ghosts > 0 || (state.link === undefined && group.hasLiveMemberBeside(out))
 
 /** Counts a message that may not be received. */
 const mayReceive = (state: SessionState, publication: Publication): boolean => {
