@@ -68,6 +68,8 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   private readonly decoder: Decoder
   private readonly sink: ByteSink
   private session: Session | undefined
+  /** What we take of the client once it is admitted; until then the decoder has a smaller limit. */
+  private clientPacketBytesMax = 0
   /** The client's Maximum Packet Size. */
   private packetBytesMax = PACKET_BYTES_UNLIMITED
   private requestProblemInformation = true
@@ -163,7 +165,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   introduced(connect: Connect, clientPacketBytesMax: number): void {
     this.protocolVersion = connect.protocolVersion
     this.clientId = connect.clientId
-    this.decoder.packetBytesMax = clientPacketBytesMax
+    this.clientPacketBytesMax = clientPacketBytesMax
     this.packetBytesMax = connect.properties.maximumPacketSize ?? PACKET_BYTES_UNLIMITED
     this.requestProblemInformation = connect.properties.requestProblemInformation !== false
   }
@@ -188,8 +190,9 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   attached(session: Session): void {
     this.context.deadlines.cancel(this)
     this.wire.settled?.()
+    this.decoder.packetBytesMax = this.clientPacketBytesMax
     if (this.isGone || this.isClosing) {
-      session.signal({ _tag: "Lost", link: this, isByPeer: !this.isClosing, withWill: true })
+      this.tellLost(session)
       return
     }
     this.session = session
@@ -291,8 +294,8 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
 
   onDeadline(): void {
     if (this.isGone) return
-    if (!this.isClosing) this.context.timedOut(this)
     this.wire.destroy()
+    if (!this.isClosing) this.context.timedOut(this)
   }
 
   /**
@@ -338,7 +341,10 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   private leaveSession(): void {
     const { session } = this
     this.session = undefined
-    if (session === undefined) return
+    if (session !== undefined) this.tellLost(session)
+  }
+
+  private tellLost(session: Session): void {
     const withWill = !this.context.suppressWills()
     session.signal({ _tag: "Lost", link: this, isByPeer: !this.isClosing, withWill })
   }
@@ -365,7 +371,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     }
     try {
       const packet = this.decoder.next()
-      if (packet === undefined) return
+      if (packet === undefined) return this.resumeReading()
       this.packetWaiter = undefined
       waiter(Effect.succeed(packet))
     } catch (error) {

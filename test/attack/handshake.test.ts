@@ -83,6 +83,40 @@ describe("attack 2: Remaining Length", () => {
       await other.expectClosed()
     }))
 
+  test("attack 2: connectBytesMax holds for AUTH, and for all that comes before the last one", () => {
+    const challenge: AuthenticationStep = {
+      _tag: "Challenge",
+      authenticationData: undefined,
+      respond: () => Effect.succeed({ _tag: "Accepted", tenant: "default", principal: "p" })
+    }
+    const authenticator = Layer.succeed(Authenticator, {
+      authenticate: () => Effect.succeed(challenge),
+      reauthenticate: () => Effect.succeed(challenge)
+    })
+    const options = { connectBytesMax: 200, packetBytesMax: 1000 }
+    return withBroker({ authenticator, options }, async (broker) => {
+      const method = properties.authenticationMethod("m")
+      const open = async () => {
+        const client = broker.open(5)
+        await client.send(raw.connect({ version: 5, properties: method }))
+        await client.expect("auth")
+        return client
+      }
+      const answer = (bytes: number) => {
+        const data = properties.authenticationData(new Uint8Array(bytes))
+        return raw.auth({ reasonCode: 0x18, properties: concat(method, data) })
+      }
+      const big = await open()
+      await big.send(answer(300))
+      await big.untilClosed()
+      const client = await open()
+      const publish = raw.publish({ version: 5, qos: 1, payload: "x".repeat(900) })
+      await client.send(answer(100), publish)
+      await client.expect("connack")
+      await client.expect("puback")
+    })
+  })
+
   test("attack 2: connectBytesMax holds before authentication, packetBytesMax afterwards", () =>
     withBroker({ options: { connectBytesMax: 200, packetBytesMax: 1000 } }, async (broker) => {
       const big = broker.open(5)
