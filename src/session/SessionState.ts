@@ -60,8 +60,11 @@ export type Parked =
 export interface ReceivedPublish {
   /** The connection that it came on. */
   readonly epoch: number
-  /** The router is done with it. Until then it can still be lost, and the client must send it again. */
-  isRouted: boolean
+  /**
+   * What the router said of it; a repetition hears the same. Undefined until then: it can still be lost, and
+   * the client must send it again.
+   */
+  outcome: ReasonCode | undefined
   /** The connection that sent it last: the one whose Receive Maximum it counts against. */
   countsFor: number
 }

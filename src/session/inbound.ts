@@ -63,8 +63,8 @@ const repeated = (
     received.countsFor = state.epoch
     state.receivedUnderWay++
   }
-  if (received.isRouted) ledgerOf(state).expectSettled(2, packetId, ReasonCode.Success)
-  else ledgerOf(state).expectRepeated(packetId)
+  if (received.outcome === undefined) ledgerOf(state).expectRepeated(packetId)
+  else ledgerOf(state).expectSettled(2, packetId, received.outcome)
   releaseAcks(state, out)
 }
 
@@ -82,7 +82,7 @@ export const forgetReceived = (state: SessionState, packetId: number, out: Sessi
 export const forgetUnrouted = (state: SessionState, out: SessionOutputs): void => {
   if (state.received === undefined) return
   for (const [packetId, received] of state.received) {
-    if (!received.isRouted) forgetReceived(state, packetId, out)
+    if (received.outcome === undefined) forgetReceived(state, packetId, out)
   }
 }
 
@@ -200,7 +200,7 @@ const route = (
   const { epoch } = state
   if (qos === 2) {
     state.received ??= new Map()
-    state.received.set(packetId, { epoch, isRouted: false, countsFor: epoch })
+    state.received.set(packetId, { epoch, outcome: undefined, countsFor: epoch })
     state.receivedUnderWay++
     recordInbound(state, packetId, false, out)
     ledgerOf(state).expect(2, packetId)
@@ -232,7 +232,7 @@ export const onPublished = (
 ): void => {
   const { epoch, packetId, reasonCode } = outcome
   const received = state.received?.get(packetId)
-  if (received?.epoch === epoch) received.isRouted = true
+  if (received?.epoch === epoch) received.outcome = reasonCode
   // A message of an earlier connection: only the PUBLISH that repeats it waits for this.
   else if (epoch !== state.epoch) return
   state.ledger?.settle(packetId, reasonCode)

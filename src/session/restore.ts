@@ -5,6 +5,7 @@
  * waits in the queue is judged by the permissions of the client that comes for it.
  */
 
+import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { Publication } from "../router/Publication.ts"
 import type { StoredSession } from "../storage/DurableState.ts"
 import { parseTopicFilter } from "../topic/TopicFilter.ts"
@@ -21,7 +22,7 @@ export const restoreState = (state: SessionState, stored: StoredSession, out: Se
   state.endsAtMs = stored.endsAtMs
   if (stored.inbound.size > 0) {
     // On record together with their messages: the router had them.
-    const received = { epoch: 0, isRouted: true, countsFor: 0 }
+    const received = { epoch: 0, outcome: ReasonCode.Success, countsFor: 0 }
     state.received = new Map([...stored.inbound].map((packetId) => [packetId, { ...received }]))
   }
   state.subscriptions = subscriptionsOf(stored, out)

@@ -91,6 +91,20 @@ describe("acknowledging what a client publishes", () => {
     expect(said(machine)).toEqual(["Pubrec 7"])
   })
 
+  test("[MQTT-4.3.3-9] a repetition hears what the first would have heard, and a refusal frees the identifier", () => {
+    const machine = connected()
+    machine.publish({ qos: 2, packetId: 7 })
+    const refused = routed(machine)
+    machine.lose()
+    machine.outcome(refused, 0x80)
+    machine.connect({ properties: { sessionExpiryInterval: 60 }, clean: false })
+    machine.all()
+    machine.publish({ qos: 2, packetId: 7, dup: true })
+    expect(said(machine)).toEqual(["Pubrec 7 0x80"])
+    machine.publish({ qos: 2, packetId: 7 })
+    expect(said(machine)).toEqual(["Routed 7"])
+  })
+
   test("[MQTT-4.3.3-8] a QoS 2 message that the router had no room for when its client went is not taken for known", () => {
     const machine = connected()
     machine.routerHasSpace = false
