@@ -1,98 +1,19 @@
 /**
- * The strict walk over CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and AUTH: every byte is looked at and
- * every rule of section 3 that binds a client is checked, before anything is read from the packet. What the
- * walk must decode anyway (properties, in order) it returns; the other fields are left to `ControlReader.ts`.
+ * The strict walk over SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and AUTH: every byte is looked at and every rule of
+ * section 3 that binds a client is checked, before anything is read from the packet. What the walk must
+ * decode anyway (properties, in order) it returns; the other fields are left to `ControlReader.ts`.
+ * `ConnectReader.ts` does the same for CONNECT.
  *
- * Not refused here, because the specification wants an answer rather than a close: client identifiers
- * (CONNACK 0x02 or 0x85) and topic filters that are strings but not valid filters (a reason code of their own
- * in SUBACK and UNSUBACK).
+ * Not refused here, because the specification wants an answer rather than a close: topic filters that are
+ * strings but not valid filters (a reason code of their own in SUBACK and UNSUBACK).
  */
 
 import type { Cursor } from "./Cursor.ts"
-import { noProperties, type Properties, type ProtocolVersion } from "./Packet.ts"
+import { type Disconnect, noProperties, type Properties } from "./Packet.ts"
 import { Owner } from "./Properties.ts"
-import { forwardedBytes, noForwardedProperties, readProperties, type SectionState } from "./PropertyReader.ts"
+import { readProperties, type SectionState } from "./PropertyReader.ts"
 import { ReasonCode } from "./ReasonCode.ts"
 import { rules } from "./Rule.ts"
-import { isUtf8 } from "./Utf8.ts"
-
-const usernameFlag = 0x80
-const passwordFlag = 0x40
-const willRetainFlag = 0x20
-const willQosBits = 0x18
-const willFlag = 0x04
-
-export interface CheckedConnect {
-  readonly version: ProtocolVersion
-  readonly properties: Properties
-  readonly willProperties: Properties
-  readonly willForwardedProperties: Uint8Array
-}
-
-const isNamed = (cursor: Cursor, name: string): boolean => {
-  if (cursor.to - cursor.from !== name.length) return false
-  for (let index = 0; index < name.length; index++) {
-    if (cursor.bytes[cursor.from + index] !== name.charCodeAt(index)) return false
-  }
-  return true
-}
-
-/** Protocol name and level; the version that they mean becomes the cursor's. */
-const checkProtocol = (cursor: Cursor): ProtocolVersion => {
-  cursor.string()
-  const isMqtt = isNamed(cursor, "MQTT")
-  if (!isMqtt && !isNamed(cursor, "MQIsdp")) cursor.fail(rules.protocolName) // [MQTT-3.1.2-1]
-  const level = cursor.byte()
-  const isKnown = isMqtt ? level === 4 || level === 5 : level === 3
-  if (!isKnown) cursor.fail(rules.protocolLevel) // [MQTT-3.1.2-2]
-  cursor.version = level
-  return level as ProtocolVersion
-}
-
-const checkConnectFlags = (cursor: Cursor, version: ProtocolVersion): number => {
-  const flags = cursor.byte()
-  if ((flags & 1) !== 0) cursor.fail(rules.connectReservedFlag) // [MQTT-3.1.2-3]
-  if ((flags & willFlag) === 0) {
-    if ((flags & willQosBits) !== 0) cursor.fail(rules.willQosWithoutWill) // [MQTT-3.1.2-11]
-    if ((flags & willRetainFlag) !== 0) cursor.fail(rules.willRetainWithoutWill) // [MQTT-3.1.2-13]
-  } else if ((flags & willQosBits) === willQosBits) cursor.fail(rules.willQos3) // [MQTT-3.1.2-12]
-  if (version !== 5 && (flags & passwordFlag) !== 0 && (flags & usernameFlag) === 0) {
-    cursor.fail(rules.passwordWithoutUsername) // [v3 MQTT-3.1.2-22]
-  }
-  return flags
-}
-
-/** CONNECT, section 3.1. The fields stand in the order of [MQTT-3.1.3-1]. */
-export const checkConnect = (cursor: Cursor, section: SectionState): CheckedConnect => {
-  const version = checkProtocol(cursor)
-  const flags = checkConnectFlags(cursor, version)
-  let properties = noProperties
-  let willProperties = noProperties
-  let willForwardedProperties = noForwardedProperties
-  cursor.uint16() // Keep Alive
-  if (version === 5) {
-    properties = readProperties(cursor, section, Owner.Connect)
-    if (properties.authenticationData !== undefined && properties.authenticationMethod === undefined) {
-      cursor.fail(rules.authenticationDataAlone)
-    }
-  }
-  cursor.string() // Client Identifier [MQTT-3.1.3-3] [MQTT-3.1.3-4]
-  if ((flags & willFlag) !== 0) {
-    if (version === 5) {
-      willProperties = readProperties(cursor, section, Owner.Will)
-      willForwardedProperties = forwardedBytes(cursor, section)
-    }
-    cursor.topicName(rules.willTopicWildcard) // [MQTT-3.1.3-11]
-    cursor.binary()
-    if (willProperties.payloadFormatIndicator === 1 && !isUtf8(cursor.bytes, cursor.from, cursor.to)) {
-      cursor.fail(rules.willPayloadFormat)
-    }
-  }
-  if ((flags & usernameFlag) !== 0) cursor.string() // [MQTT-3.1.3-12]
-  if ((flags & passwordFlag) !== 0) cursor.binary()
-  cursor.finish()
-  return { version, properties, willProperties, willForwardedProperties }
-}
 
 const share = "$share/"
 
@@ -157,15 +78,22 @@ const disconnectReasonCodes: ReadonlySet<number> = new Set([
   ReasonCode.PayloadFormatInvalid
 ])
 
-/** DISCONNECT, section 3.14. Returns its properties. */
-export const checkDisconnect = (cursor: Cursor, section: SectionState): Properties => {
-  if (cursor.at === cursor.end) return noProperties
+const normalDisconnection: Disconnect = Object.freeze({
+  _tag: "Disconnect",
+  reasonCode: ReasonCode.NormalDisconnection,
+  properties: noProperties
+})
+
+/** DISCONNECT, section 3.14: the walk decodes all of it. */
+export const readDisconnect = (cursor: Cursor, section: SectionState): Disconnect => {
+  if (cursor.at === cursor.end) return normalDisconnection
   if (cursor.version !== 5) return cursor.fail(rules.trailingBytes)
-  if (!disconnectReasonCodes.has(cursor.byte())) cursor.fail(rules.disconnectReasonCode) // [MQTT-3.14.2-1]
-  if (cursor.at === cursor.end) return noProperties
+  const reasonCode = cursor.byte()
+  if (!disconnectReasonCodes.has(reasonCode)) cursor.fail(rules.disconnectReasonCode) // [MQTT-3.14.2-1]
+  if (cursor.at === cursor.end) return { _tag: "Disconnect", reasonCode, properties: noProperties }
   const properties = readProperties(cursor, section, Owner.Disconnect)
   cursor.finish()
-  return properties
+  return { _tag: "Disconnect", reasonCode, properties }
 }
 
 /** AUTH, section 3.15. Returns its properties. */

@@ -1,31 +1,24 @@
 /**
- * Reads CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and AUTH: `ControlCheck.ts` proves that the bytes are
- * sound, then `mqtt-packet` reads the fields, so that we agree with the ecosystem on what a packet says.
- * Properties are ours: `mqtt-packet` loses the order of user properties.
+ * Reads CONNECT, SUBSCRIBE, UNSUBSCRIBE, DISCONNECT and AUTH. For those with a list or a method
+ * `ControlCheck.ts` proves that the bytes are sound, then `mqtt-packet` reads the fields, so that we agree
+ * with the ecosystem on what a packet says. Properties are ours: `mqtt-packet` loses the order of user
+ * properties. CONNECT and DISCONNECT, which every client sends, are read by the walk that checks them.
  *
  * One reader serves all decoders of a broker: reading is synchronous, so what it holds is only scratch, and a
- * decoder of its own stays small. Nothing of a client remains in it between packets; CONNECT, whose packet
- * `mqtt-packet` keeps as the settings of its parser, gets a parser of its own each time.
+ * decoder of its own stays small. Nothing of a client remains in it between packets.
  */
 
-import { Buffer } from "node:buffer"
+import type { Buffer } from "node:buffer"
 import {
-  type IConnectPacket,
   type ISubscribePacket,
   type IUnsubscribePacket,
   type Packet as LibraryPacket,
   parser as makeParser,
   type Parser
 } from "mqtt-packet"
-import {
-  type CheckedConnect,
-  checkAuth,
-  checkConnect,
-  checkDisconnect,
-  checkSubscribe,
-  checkUnsubscribe
-} from "./ControlCheck.ts"
-import { Cursor, copyRange } from "./Cursor.ts"
+import { readConnect } from "./ConnectReader.ts"
+import { checkAuth, checkSubscribe, checkUnsubscribe, readDisconnect } from "./ControlCheck.ts"
+import { Cursor } from "./Cursor.ts"
 import { MalformedPacket } from "./MalformedPacket.ts"
 import type {
   Auth,
@@ -36,8 +29,7 @@ import type {
   Subscribe,
   SubscriptionRequest,
   Unsubscribe,
-  UserProperties,
-  Will
+  UserProperties
 } from "./Packet.ts"
 import { PublishProperties, SectionState } from "./PropertyReader.ts"
 import { ReasonCode } from "./ReasonCode.ts"
@@ -51,23 +43,6 @@ const noUserProperties: UserProperties = []
 
 const disagreement = (reason: string): MalformedPacket =>
   new MalformedPacket(ReasonCode.MalformedPacket, "MQTT-4.13.1-1", reason)
-
-const ownBytes = (value: Buffer | string): Uint8Array =>
-  typeof value === "string" ? Buffer.from(value) : copyRange(value, 0, value.length)
-
-const willOf = (packet: IConnectPacket, checked: CheckedConnect): Will | undefined => {
-  const will = packet.will
-  if (will === undefined) return undefined
-  return {
-    topic: will.topic,
-    payload: ownBytes(will.payload),
-    qos: will.qos ?? 0,
-    retain: will.retain ?? false,
-    delayInterval: checked.willProperties.willDelayInterval ?? 0,
-    messageExpiryInterval: checked.willProperties.messageExpiryInterval ?? -1,
-    forwardedProperties: checked.willForwardedProperties
-  }
-}
 
 const requestOf = (subscription: ISubscribePacket["subscriptions"][number]): SubscriptionRequest => ({
   topicFilter: subscription.topic,
@@ -96,22 +71,9 @@ export class ControlReader {
   /** `frame` is the whole packet, fixed header included; its body starts at `body`. */
   connect(frame: Buffer, body: number): Connect {
     this.cursor.open(frame, body, frame.length, 0)
-    const checked = checkConnect(this.cursor, this.section)
-    const parser = this.parserOf(checked.version)
-    const packet = this.parse(parser, frame, "connect") as IConnectPacket
-    // The parser takes a CONNECT for its settings, and would keep it with its password until the next one.
-    forgetConnect(parser, checked.version)
-    return {
-      _tag: "Connect",
-      protocolVersion: checked.version,
-      cleanStart: packet.clean ?? false,
-      keepAlive: packet.keepalive ?? 0,
-      clientId: packet.clientId,
-      username: packet.username,
-      password: packet.password === undefined ? undefined : ownBytes(packet.password),
-      will: willOf(packet, checked),
-      properties: checked.properties
-    }
+    const connect = readConnect(this.cursor, this.section)
+    this.cursor.close()
+    return connect
   }
 
   subscribe(frame: Buffer, body: number, version: ProtocolVersion): Subscribe {
@@ -141,9 +103,9 @@ export class ControlReader {
 
   disconnect(frame: Buffer, body: number, version: ProtocolVersion): Disconnect {
     this.cursor.open(frame, body, frame.length, version)
-    const properties = checkDisconnect(this.cursor, this.section)
-    const packet = this.parse(this.parserOf(version), frame, "disconnect")
-    return { _tag: "Disconnect", reasonCode: reasonCodeOf(packet), properties }
+    const disconnect = readDisconnect(this.cursor, this.section)
+    this.cursor.close()
+    return disconnect
   }
 
   auth(frame: Buffer, body: number): Auth {
@@ -193,8 +155,3 @@ export class ControlReader {
 
 const reasonCodeOf = (packet: LibraryPacket): number =>
   "reasonCode" in packet ? (packet.reasonCode ?? 0) : 0
-
-const forgetConnect = (parser: Parser, protocolVersion: ProtocolVersion): void => {
-  const { settings } = parser as Parser & { settings?: object }
-  if (settings !== undefined) Object.assign(parser, { settings: { protocolVersion } })
-}
