@@ -39,6 +39,8 @@ export class Rota {
 export interface Hello {
   readonly clientId: string
   readonly version: 4 | 5
+  /** The broker's certificate is not looked at. */
+  readonly tls?: boolean
 }
 
 const nothing: Buffer = Buffer.alloc(0)
@@ -64,7 +66,10 @@ export class LoadClient {
   connect(port: number): Promise<void> {
     return new Promise((resolve, reject) => {
       this.settle = { resolve, reject }
-      Bun.connect<LoadClient>({ hostname: "127.0.0.1", port, data: this, socket: handlers }).catch(reject)
+      const tls = this.hello.tls === true ? { rejectUnauthorized: false } : false
+      Bun.connect<LoadClient>({ hostname: "127.0.0.1", port, data: this, socket: handlers, tls }).catch(
+        reject
+      )
     })
   }
 
@@ -142,7 +147,12 @@ export class LoadClient {
   opened(socket: Socket<LoadClient>): void {
     this.socket = socket
     socket.setNoDelay(true)
-    socket.write(connectPacket(this.hello))
+    if (this.hello.tls !== true) this.greet()
+  }
+
+  /** The socket carries bytes of ours: at once, or after the TLS handshake. */
+  greet(): void {
+    this.socket?.write(connectPacket(this.hello))
   }
 
   drained(): void {
@@ -206,6 +216,7 @@ export class LoadClient {
 const handlers: SocketHandler<LoadClient, "buffer"> = {
   binaryType: "buffer",
   open: (socket) => socket.data.opened(socket),
+  handshake: (socket) => socket.data.greet(),
   data: (socket, chunk) => socket.data.data(chunk),
   drain: (socket) => socket.data.drained(),
   close: (socket, error) => socket.data.closed(error),

@@ -1,9 +1,13 @@
 /** The brokers that are measured, each started as a process of its own on a free port of the loopback. */
 
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { spawnSync } from "node:child_process"
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
+import { createRequire } from "node:module"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { join, resolve } from "node:path"
 import type { Subprocess } from "bun"
+import manifest from "../../package.json" with { type: "json" }
+import { isOpensslAvailable, testCertificates } from "../support/certificates.ts"
 
 export interface BrokerProcess {
   readonly port: number
@@ -11,10 +15,16 @@ export interface BrokerProcess {
   readonly stop: () => Promise<void>
 }
 
+export interface StartOptions {
+  /** Stands before the command line. */
+  readonly pin: ReadonlyArray<string>
+  readonly tls: boolean
+}
+
 export interface BrokerKind {
   readonly name: string
-  /** `pin` stands before the command line. */
-  readonly start: (pin: ReadonlyArray<string>) => Promise<BrokerProcess>
+  readonly version: string
+  readonly start: (options: StartOptions) => Promise<BrokerProcess>
 }
 
 const stop = async (child: Subprocess): Promise<void> => {
@@ -35,13 +45,69 @@ const firstLine = async (stream: ReadableStream<Uint8Array>): Promise<string> =>
   throw new Error("the broker ended before it listened")
 }
 
+/** Why TLS cannot be measured here; undefined when it can. */
+export const tlsProblem = isOpensslAvailable ? undefined : "openssl is not installed"
+
+/** Certificate and key in files of their own, for as long as a broker runs. */
+interface KeyFiles {
+  readonly directory: string
+  readonly cert: string
+  readonly key: string
+}
+
+const keyFiles = (): KeyFiles => {
+  const directory = mkdtempSync(join(tmpdir(), "heddle-bench-"))
+  const { server } = testCertificates()
+  const files = { directory, cert: join(directory, "server.pem"), key: join(directory, "server.key") }
+  writeFileSync(files.cert, server.cert)
+  writeFileSync(files.key, server.key, { mode: 0o644 })
+  return files
+}
+
+const remove = (directory: string): void => rmSync(directory, { recursive: true, force: true })
+
+/** A program that prints `{"port": ..., "pid": ...}` when it listens. */
+const announced = async (
+  command: ReadonlyArray<string>,
+  { pin, tls }: StartOptions
+): Promise<BrokerProcess> => {
+  const files = tls ? keyFiles() : undefined
+  const arguments_ = files === undefined ? [] : ["--tls", files.cert, files.key]
+  const child = Bun.spawn([...pin, ...command, ...arguments_], {
+    stdio: ["ignore", "pipe", "inherit"]
+  })
+  const { pid, port } = JSON.parse(await firstLine(child.stdout)) as { pid: number; port: number }
+  return {
+    pid,
+    port,
+    stop: async () => {
+      await stop(child)
+      if (files !== undefined) remove(files.directory)
+    }
+  }
+}
+
 export const heddle: BrokerKind = {
   name: "heddle",
-  start: async (pin) => {
-    const command = [...pin, process.execPath, join(import.meta.dir, "server.ts")]
-    const child = Bun.spawn(command, { stdout: "pipe", stderr: "inherit", stdin: "ignore" })
-    const { pid, port } = JSON.parse(await firstLine(child.stdout)) as { pid: number; port: number }
-    return { pid, port, stop: () => stop(child) }
+  version: manifest.version,
+  start: (options) => announced([process.execPath, join(import.meta.dir, "server.ts")], options)
+}
+
+/**
+ * Found from `directory` as a package: it is no dependency of ours. It runs on Node.js, which it is made for,
+ * where that is installed. Undefined when there is none.
+ */
+export const aedes = (directory: string): BrokerKind | undefined => {
+  const from = join(resolve(directory), "package.json")
+  try {
+    const entry = createRequire(from).resolve("aedes")
+    const { version } = JSON.parse(readFileSync(join(entry, "..", "package.json"), "utf8")) as {
+      version: string
+    }
+    const command = [Bun.which("node") ?? process.execPath, join(import.meta.dir, "aedes.mjs"), entry]
+    return { name: "aedes", version, start: (options) => announced(command, options) }
+  } catch {
+    return undefined
   }
 }
 
@@ -63,16 +129,17 @@ const accepts = async (port: number): Promise<boolean> => {
 }
 
 /** The same limits and the same socket options as ours; nothing stored, nothing logged. */
-const mosquittoConfig = (port: number): string =>
+const mosquittoConfig = (port: number, files: KeyFiles | undefined): string =>
   [
     `listener ${port} 127.0.0.1`,
+    ...(files === undefined ? [] : [`certfile ${files.cert}`, `keyfile ${files.key}`]),
     "allow_anonymous true",
     "max_inflight_messages 1000",
     "max_queued_messages 100000",
     "max_connections -1",
     "set_tcp_nodelay true",
     "persistence false",
-    "log_type error",
+    "log_type none",
     ""
   ].join("\n")
 
@@ -80,30 +147,35 @@ const mosquittoConfig = (port: number): string =>
 const mosquittoPath = (): string | undefined =>
   Bun.which("mosquitto") ?? ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"].find(existsSync)
 
-/** Undefined when mosquitto is not installed. */
+const startMosquitto = async (path: string, { pin, tls }: StartOptions): Promise<BrokerProcess> => {
+  const files = tls ? keyFiles() : undefined
+  const directory = files?.directory ?? mkdtempSync(join(tmpdir(), "heddle-bench-"))
+  // As root it becomes another user, who must still be able to read.
+  spawnSync("chmod", ["755", directory])
+  const config = join(directory, "mosquitto.conf")
+  const port = freePort()
+  writeFileSync(config, mosquittoConfig(port, files))
+  const child = Bun.spawn([...pin, path, "-c", config], { stdio: ["ignore", "ignore", "ignore"] })
+  for (let attempt = 0; !(await accepts(port)); attempt++) {
+    if (attempt === 100 || child.exitCode !== null) throw new Error("mosquitto does not listen")
+    await Bun.sleep(50)
+  }
+  return {
+    pid: child.pid,
+    port,
+    stop: async () => {
+      await stop(child)
+      remove(directory)
+    }
+  }
+}
+
+/** Undefined when it is not installed. */
 export const mosquitto = (): BrokerKind | undefined => {
   const path = mosquittoPath()
   if (path === undefined) return undefined
-  return {
-    name: "mosquitto",
-    start: async (pin) => {
-      const directory = mkdtempSync(join(tmpdir(), "heddle-bench-"))
-      const config = join(directory, "mosquitto.conf")
-      const port = freePort()
-      writeFileSync(config, mosquittoConfig(port))
-      const child = Bun.spawn([...pin, path, "-c", config], { stdio: ["ignore", "ignore", "inherit"] })
-      for (let attempt = 0; !(await accepts(port)); attempt++) {
-        if (attempt === 100 || child.exitCode !== null) throw new Error("mosquitto does not listen")
-        await Bun.sleep(50)
-      }
-      return {
-        pid: child.pid,
-        port,
-        stop: async () => {
-          await stop(child)
-          rmSync(directory, { recursive: true, force: true })
-        }
-      }
-    }
-  }
+  // It has no option for its version alone: its help begins with it, and ends with an error.
+  const help = spawnSync(path, ["-h"], { encoding: "utf8" }).stdout
+  const version = /version (\S+)/.exec(help)?.[1] ?? "unknown"
+  return { name: "mosquitto", version, start: (options) => startMosquitto(path, options) }
 }

@@ -10,11 +10,11 @@
 import { LatencyHistogram } from "./LatencyHistogram.ts"
 import { LoadClient, Rota } from "./LoadClient.ts"
 import { type Usage, usageOf } from "./ProcessMeter.ts"
-import type { ConnectionScenario, MessageScenario, Scenario } from "./scenarios.ts"
+import type { ConnectionScenario, LoadScenario, MessageScenario } from "./scenarios.ts"
 import { Publisher, Subscriber, Tally } from "./traffic.ts"
 
 export interface LoadRequest {
-  readonly scenario: Scenario
+  readonly scenario: LoadScenario
   readonly port: number
   /** The broker's process, to be metered. */
   readonly pid: number
@@ -196,9 +196,10 @@ const untilDelivered = async (publishers: ReadonlyArray<Publisher>): Promise<voi
 
 const newcomers = (name: string, scenario: ConnectionScenario, count: number): ReadonlyArray<LoadClient> => {
   const rota = new Rota()
+  const { tls, version } = scenario
   return Array.from(
     { length: count },
-    (_, index) => new LoadClient(rota, { clientId: `bench-${name}-${index}`, version: scenario.version })
+    (_, index) => new LoadClient(rota, { clientId: `bench-${name}-${index}`, version, tls })
   )
 }
 

@@ -1,8 +1,9 @@
-/** The table: a line a scenario and broker, and what mosquitto's line is in terms of ours. */
+/** The table: a line a scenario and broker, then ours in terms of each peer's, then the goals. */
 
-import type { LoadResult } from "./load.ts"
-import type { Outcome } from "./run.ts"
-import type { Scenario } from "./scenarios.ts"
+import type { CapacityRow } from "./capacity/list.ts"
+import { type FigureName, goalText, verdictText } from "./goals.ts"
+import type { BenchResult, CapacityResult, Outcome, Row } from "./results.ts"
+import { median, pairedRatios, spread } from "./statistics.ts"
 
 const columns = [
   "scenario",
@@ -17,71 +18,112 @@ const columns = [
   "gen",
   "MB"
 ]
-const widths = [16, 10, 12, 9, 5, 8, 8, 6, 7, 6, 7]
+const widths = [18, 10, 12, 9, 5, 8, 8, 6, 7, 6, 7]
 
 const line = (cells: ReadonlyArray<string>): string =>
   cells
     .map((cell, index) => (index < 2 ? cell.padEnd(widths[index]!) : cell.padStart(widths[index]!)))
     .join("")
 
-export const median = (values: ReadonlyArray<number>): number => {
-  const sorted = values.toSorted((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
-}
+const indented = (text: string): string => `${"".padEnd(widths[0]!)}${text}`
 
-/** The distance between the extremes as a share of the median. */
-const spread = (values: ReadonlyArray<number>): number =>
-  values.length < 2 ? 0 : (Math.max(...values) - Math.min(...values)) / median(values)
-
-const mediansOf = (results: ReadonlyArray<LoadResult>): ((key: keyof LoadResult) => number) => {
-  return (key) => median(results.map((result) => result[key]))
-}
+export const headerLines = (brokers: ReadonlyArray<string>): ReadonlyArray<string> => [
+  line(columns),
+  ...(brokers.length === 1 ? ["(no other broker is measured beside it)"] : [])
+]
 
 const percent = (share: number): string => `${Math.round(share * 100)}%`
 const milliseconds = (us: number): string => (us === 0 ? "-" : (us / 1000).toFixed(us < 10_000 ? 2 : 1))
+const times = (ratio: number): string => `${ratio.toFixed(ratio < 10 ? 2 : 1)}x`
+/** Half of the distance between the extremes, on either side. */
+const plusMinus = (values: ReadonlyArray<number>): string =>
+  values.length > 1 ? ` ±${percent(spread(values) / 2)}` : ""
 
-export const printHeader = (brokers: ReadonlyArray<string>): void => {
-  console.log(line(columns))
-  if (brokers.length === 1) console.log("(mosquitto is not measured beside it)")
+export const rowLines = (row: Row): ReadonlyArray<string> => {
+  const [ours, ...peers] = row.outcomes
+  const compared = peers.flatMap((peer) => (ours === undefined ? [] : ratioLines(row, ours, peer)))
+  const judged = row.verdicts.map((verdict) =>
+    indented(`goal: ${goalText(verdict.goal)}: ${verdictText(verdict)}`)
+  )
+  return [...row.outcomes.flatMap((outcome) => outcomeLines(row, outcome)), ...compared, ...judged]
 }
 
-export const printRow = (scenario: Scenario, outcomes: ReadonlyArray<Outcome>): void => {
-  for (const { broker, failure, results } of outcomes) {
-    if (results.length === 0) {
-      console.log(line([scenario.name, broker, "failed"]), failure ?? "")
-      continue
-    }
-    const of = mediansOf(results)
-    const cpuUs = results.map((result) => result.cpuUs)
-    const cells = [
-      scenario.name,
-      broker,
-      Math.round(of("perSecond")).toLocaleString("en"),
-      of("cpuUs").toFixed(of("cpuUs") < 10 ? 2 : 1),
-      results.length > 1 ? percent(spread(cpuUs)) : "",
-      milliseconds(of("p50Us")),
-      milliseconds(of("p99Us")),
-      percent(of("utilization")),
-      percent(of("waited")),
-      percent(of("generator")),
-      (of("residentBytes") / 2 ** 20).toFixed(0)
-    ]
-    const idle = scenario.kind === "idle" ? `  ${(of("bytesPerConnection") / 1024).toFixed(1)} KB each` : ""
-    console.log(`${line(cells)}${idle}`)
-  }
-  printRatio(scenario, outcomes)
+const outcomeLines = (row: Row, { broker, failure, figures }: Outcome): ReadonlyArray<string> => {
+  const failed = failure === null ? [] : [indented(`${broker} failed: ${failure}`)]
+  if (figures.perSecond.length === 0) return [line([row.name, broker, "failed"]), ...failed]
+  const of = (name: FigureName): number => median(figures[name])
+  const cells = [
+    row.name,
+    broker,
+    Math.round(of("perSecond")).toLocaleString("en"),
+    of("cpuUs").toFixed(of("cpuUs") < 10 ? 2 : 1),
+    figures.cpuUs.length > 1 ? percent(spread(figures.cpuUs)) : "",
+    milliseconds(of("p50Us")),
+    milliseconds(of("p99Us")),
+    percent(of("utilization")),
+    percent(of("waited")),
+    percent(of("generator")),
+    (of("residentBytes") / 2 ** 20).toFixed(0)
+  ]
+  return [`${line(cells)}${extra(row, of)}`, ...failed]
 }
 
-const printRatio = (scenario: Scenario, outcomes: ReadonlyArray<Outcome>): void => {
-  const [ours, theirs] = outcomes.map(({ results }) => (results.length > 0 ? mediansOf(results) : undefined))
-  if (ours === undefined || theirs === undefined) return
-  const times = (ratio: number): string => `${ratio.toFixed(ratio < 10 ? 2 : 1)}x`
-  const rate = times(ours("perSecond") / theirs("perSecond"))
-  const cpu = times(ours("cpuUs") / theirs("cpuUs"))
-  const memory =
-    scenario.kind === "idle"
-      ? `, ${times(ours("bytesPerConnection") / theirs("bytesPerConnection"))} the memory`
-      : ""
-  console.log(`${"".padEnd(widths[0]!)}heddle: ${rate} the rate, ${cpu} the CPU for each${memory}`)
+/** Below this share of what an open loop offers, a broker does not keep up. */
+const reachedShare = 0.95
+
+const extra = (row: Row, of: (name: FigureName) => number): string => {
+  if (row.kind === "idle") return `  ${(of("bytesPerConnection") / 1024).toFixed(1)} KB each`
+  const share = row.offeredPerSecond === 0 ? 1 : of("perSecond") / row.offeredPerSecond
+  if (share < reachedShare) return `  delivers only ${percent(share)} of the rate offered`
+  return row.payloadBytes >= 4096 ? `  ${((of("perSecond") * row.payloadBytes) / 1e6).toFixed(0)} MB/s` : ""
+}
+
+const ratioLines = (row: Row, ours: Outcome, theirs: Outcome): ReadonlyArray<string> => {
+  const ratios = (name: FigureName) => pairedRatios(ours.figures[name], theirs.figures[name])
+  const ratio = (name: FigureName): string => times(median(ratios(name)))
+  if (ratios("cpuUs").length === 0) return []
+  const rate = `${ratio("perSecond")} the rate${plusMinus(ratios("perSecond"))}`
+  const cpu = `${ratio("cpuUs")} the CPU for each${plusMinus(ratios("cpuUs"))}`
+  const latency = row.offeredPerSecond > 0 ? `, ${ratio("p50Us")} p50, ${ratio("p99Us")} p99` : ""
+  const memory = row.kind === "idle" ? `, ${ratio("bytesPerConnection")} the memory` : ""
+  return [indented(`heddle in ${theirs.broker}'s: ${rate}, ${cpu}${latency}${memory}`)]
+}
+
+export const capacityLines = ({ failure, goal, name, rows }: CapacityResult): ReadonlyArray<string> => [
+  `${name}: ${goal}`,
+  ...rows.map((row) => `  ${row.label.padEnd(60)} ${capacityCell(row)}`),
+  ...(failure === null ? [] : [`  failed: ${failure}`])
+]
+
+const capacityCell = ({ goal, met, unit, value }: CapacityRow): string => {
+  const digits = value >= 100 ? 0 : 3
+  const number = digits === 0 ? Math.round(value).toLocaleString("en") : String(Number(value.toPrecision(3)))
+  const judged = met === undefined ? "" : met ? ": met" : ": NOT met"
+  return `${number.padStart(12)} ${unit.padEnd(8)} ${goal === undefined ? "" : `goal ${goal}${judged}`}`
+}
+
+/** How many goals there were, and those that were not met. */
+export const summaryLines = ({ capacity, rows }: BenchResult): ReadonlyArray<string> => {
+  const goals = [
+    ...rows.flatMap(({ name, verdicts }) =>
+      verdicts.map((verdict) => ({
+        met: verdict.met,
+        text: `${name}: ${goalText(verdict.goal)}: ${verdictText(verdict)}`
+      }))
+    ),
+    ...capacity.flatMap(({ name, rows }) =>
+      rows.flatMap(({ goal, label, met, unit, value }) =>
+        goal === undefined
+          ? []
+          : [{ met: met ?? null, text: `${name}, ${label}: ${value} ${unit} (${goal})` }]
+      )
+    )
+  ]
+  const judged = goals.filter(({ met }) => met !== null)
+  if (judged.length === 0) return []
+  const missed = judged.filter(({ met }) => met === false)
+  return [
+    `${judged.length - missed.length} of ${judged.length} goals met${missed.length === 0 ? "" : "; not met:"}`,
+    ...missed.map(({ text }) => `  ${text}`)
+  ]
 }

@@ -1,154 +1,174 @@
 /**
- * Measures Heddle, and mosquitto beside it where that is installed: `README.md` says what the numbers mean.
+ * Measures Heddle, and mosquitto and aedes beside it where they can be had: `README.md` says what the numbers
+ * mean.
  *
- *     bun run bench [--quick] [--only NAME]... [--repeat N] [--seconds N] [--no-mosquitto] [--json FILE]
+ *     bun run bench [--quick] [--only NAME]... [--repeat N] [--seconds N] [--json FILE] [--svg FILE]
+ *                   [--no-mosquitto] [--aedes DIRECTORY | --no-aedes]
+ *     bun run bench --draw FILE --svg FILE        # only the chart, from an earlier --json
  *
  * Ends with an error when Heddle fails or loses, duplicates or reorders messages; never because it was slow.
  */
 
-import { readFileSync } from "node:fs"
-import { join } from "node:path"
 import { parseArgs } from "node:util"
-import { type BrokerKind, heddle, mosquitto } from "./brokers.ts"
-import type { LoadRequest, LoadResult } from "./load.ts"
-import { printHeader, printRow } from "./report.ts"
+import { aedes, type BrokerKind, heddle, mosquitto } from "./brokers.ts"
+import { type CapacityOptions, type CapacityScenario, capacityScenarios } from "./capacity/list.ts"
+import { chart } from "./chart.ts"
+import { machineHere, pinsHere } from "./machine.ts"
+import { measureScenario, type Plan } from "./measure.ts"
+import { capacityLines, headerLines, rowLines, summaryLines } from "./report.ts"
+import { type BenchResult, type CapacityResult, type Row, resultText, type Version } from "./results.ts"
 import { quickScenarios, type Scenario, scenarios } from "./scenarios.ts"
-
-/** One scenario on one broker: every run's result, or why there is none. */
-export interface Outcome {
-  readonly broker: string
-  readonly results: ReadonlyArray<LoadResult>
-  readonly failure: string | undefined
-}
 
 interface Options {
   readonly scenarios: ReadonlyArray<Scenario>
+  readonly capacity: ReadonlyArray<CapacityScenario>
   readonly brokers: ReadonlyArray<BrokerKind>
-  readonly repeat: number
-  readonly seconds: number
+  readonly quick: boolean
+  readonly plan: Plan
   readonly json: string | undefined
+  readonly svg: string | undefined
+  /** A result to draw, in place of a measurement. */
+  readonly draw: string | undefined
 }
 
-const readOptions = (): Options => {
-  const { values } = parseArgs({
+const parse = () =>
+  parseArgs({
     options: {
       quick: { type: "boolean", default: false },
       only: { type: "string", multiple: true },
       repeat: { type: "string", default: "1" },
       seconds: { type: "string" },
       mosquitto: { type: "boolean", default: true },
-      json: { type: "string" }
+      aedes: { type: "string" },
+      "no-aedes": { type: "boolean", default: false },
+      json: { type: "string" },
+      svg: { type: "string" },
+      draw: { type: "string" }
     },
     allowNegative: true
-  })
+  }).values
+
+const positive = (text: string, option: string): number => {
+  const value = Number(text)
+  if (!(value > 0)) throw new Error(`--${option} takes a number above 0, not ${text}`)
+  return value
+}
+
+const readOptions = (): Options => {
+  const values = parse()
   const { only, quick } = values
-  const known = quick && only === undefined ? quickScenarios : scenarios
-  const unknown = only?.filter((name) => !known.some((scenario) => scenario.name === name)) ?? []
+  const all = [...scenarios, ...capacityScenarios]
+  const unknown = only?.filter((name) => !all.some((scenario) => scenario.name === name)) ?? []
   if (unknown.length > 0) {
-    throw new Error(
-      `no scenario ${unknown.join(", ")}; there are ${known.map(({ name }) => name).join(", ")}`
-    )
+    throw new Error(`no scenario ${unknown.join(", ")}; there are ${all.map(({ name }) => name).join(", ")}`)
   }
-  const beside = values.mosquitto && !quick ? mosquitto() : undefined
+  const isWanted = ({ name }: { readonly name: string }): boolean => only?.includes(name) ?? true
+  const beside = [
+    values.mosquitto && !quick ? mosquitto() : undefined,
+    values["no-aedes"] || quick ? undefined : aedes(values.aedes ?? process.cwd())
+  ]
+  if (values.aedes !== undefined && beside[1] === undefined) {
+    throw new Error(`there is no aedes in ${values.aedes}; npm install --no-save --prefix DIRECTORY aedes`)
+  }
   return {
-    scenarios: known.filter(({ name }) => only?.includes(name) ?? true),
-    brokers: beside === undefined ? [heddle] : [heddle, beside],
-    repeat: Number(values.repeat),
-    seconds: Number(values.seconds ?? (quick ? 1 : 4)),
-    json: values.json
+    scenarios: (quick && only === undefined ? quickScenarios : scenarios).filter(isWanted),
+    capacity: capacityScenarios.filter(isWanted),
+    brokers: [heddle, ...beside.filter((broker) => broker !== undefined)],
+    quick,
+    plan: {
+      repeat: positive(values.repeat, "repeat"),
+      seconds: positive(values.seconds ?? (quick ? "1" : "2"), "seconds"),
+      pins: pinsHere()
+    },
+    json: values.json,
+    svg: values.svg,
+    draw: values.draw
   }
 }
 
-/** Processors that this process may use: `0-3,8` in the kernel's spelling. */
-const processors = (): ReadonlyArray<number> => {
-  try {
-    const list = /^Cpus_allowed_list:\s+(\S+)/m.exec(readFileSync("/proc/self/status", "utf8"))?.[1] ?? ""
-    return list.split(",").flatMap((range) => {
-      const [from = 0, to = from] = range.split("-").map(Number)
-      return Array.from({ length: to - from + 1 }, (_, index) => from + index)
-    })
-  } catch {
-    return []
-  }
+const print = (lines: ReadonlyArray<string>): void => {
+  for (const line of lines) console.log(line)
 }
 
-/** One processor for the broker and another for the generator, where there are two and they can be had. */
-const pins = (): { readonly broker: ReadonlyArray<string>; readonly generator: ReadonlyArray<string> } => {
-  const [first, second] = processors()
-  if (first === undefined || second === undefined || Bun.which("taskset") === null) {
-    return { broker: [], generator: [] }
-  }
-  return { broker: ["taskset", "-c", String(first)], generator: ["taskset", "-c", String(second)] }
-}
-
-const generate = async (request: LoadRequest, pin: ReadonlyArray<string>): Promise<LoadResult> => {
-  const command = [...pin, process.execPath, join(import.meta.dir, "load.ts"), JSON.stringify(request)]
-  const child = Bun.spawn(command, { stdout: "pipe", stderr: "pipe", stdin: "ignore" })
-  const [output, errors, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited
-  ])
-  if (code !== 0) throw new Error(errors.trim() || `the load generator ended with ${code}`)
-  return JSON.parse(output) as LoadResult
-}
-
-/** A broker of its own for each run, so that no run lives with what another left. */
-const runOnce = async (scenario: Scenario, broker: BrokerKind, seconds: number): Promise<LoadResult> => {
-  const pin = pins()
-  const { pid, port, stop } = await broker.start(pin.broker)
-  try {
-    return await generate({ scenario, port, pid, seconds, warmSeconds: 1 }, pin.generator)
-  } finally {
-    await stop()
-  }
-}
-
-const runScenario = async (scenario: Scenario, broker: BrokerKind, options: Options): Promise<Outcome> => {
-  const results: Array<LoadResult> = []
-  try {
-    for (let run = 0; run < options.repeat; run++) {
-      results.push(await runOnce(scenario, broker, options.seconds))
+const measureRows = async ({ brokers, plan, scenarios }: Options): Promise<ReadonlyArray<Row>> => {
+  const rows: Array<Row> = []
+  let group: string | undefined
+  if (scenarios.length > 0) print(headerLines(brokers.map(({ name }) => name)))
+  for (const scenario of scenarios) {
+    if (scenario.group !== group) print(["", `${scenario.group}`])
+    group = scenario.group
+    for (const row of await measureScenario(scenario, brokers, plan)) {
+      if (scenario.kind === "half") print([row.title])
+      print(rowLines(row))
+      rows.push(row)
     }
-    return { broker: broker.name, results, failure: failureOf(scenario, results) }
-  } catch (error) {
-    const failure = error instanceof Error ? error.message : String(error)
-    return { broker: broker.name, results, failure }
   }
+  return rows
 }
 
-/** An open loop at QoS 0 may be more than a broker can take; nothing else may be lost. */
-const failureOf = (scenario: Scenario, results: ReadonlyArray<LoadResult>): string | undefined => {
-  if (scenario.kind !== "messages") return undefined
-  const mayLose = scenario.rate > 0 && scenario.qos === 0
-  for (const { duplicated, lost, perSecond, reordered } of results) {
-    if (perSecond === 0) return "nothing was delivered"
-    if (lost > 0 && !mayLose) return `${lost} messages were lost`
-    if (duplicated > 0) return `${duplicated} messages came twice`
-    if (reordered > 0) return `${reordered} messages came out of order`
+const measureCapacity = async (options: Options): Promise<ReadonlyArray<CapacityResult>> => {
+  const { pins } = options.plan
+  const how: CapacityOptions = {
+    quick: options.quick,
+    brokerPin: pins.broker,
+    generatorPin: pins.generator
   }
-  return undefined
+  const results: Array<CapacityResult> = []
+  for (const { goal, name, run } of options.capacity) {
+    const result = await run(how).then(
+      (rows): CapacityResult => ({ name, goal, rows, failure: null }),
+      (error: unknown): CapacityResult => {
+        const failure = error instanceof Error ? error.message : String(error)
+        return { name, goal, rows: [], failure }
+      }
+    )
+    print(["", ...capacityLines(result)])
+    results.push(result)
+  }
+  return results
+}
+
+const versionsOf = (brokers: ReadonlyArray<BrokerKind>): ReadonlyArray<Version> => {
+  const node = Bun.which("node")
+  const nodeVersion = node === null ? undefined : Bun.spawnSync([node, "--version"]).stdout.toString().trim()
+  return [
+    ...brokers.map(({ name, version }) => ({ name, version })),
+    { name: "bun", version: Bun.version },
+    ...(nodeVersion === undefined ? [] : [{ name: "node", version: nodeVersion.replace(/^v/, "") }])
+  ]
+}
+
+const measureAll = async (options: Options): Promise<BenchResult> => {
+  const rows = await measureRows(options)
+  const capacity = await measureCapacity(options)
+  return {
+    format: 1,
+    date: new Date(Date.now()).toISOString().slice(0, 10),
+    machine: machineHere(options.plan.pins),
+    versions: versionsOf(options.brokers),
+    repeat: options.plan.repeat,
+    seconds: options.plan.seconds,
+    rows,
+    capacity
+  }
 }
 
 const main = async (): Promise<number> => {
   const options = readOptions()
-  const figures: Array<{ readonly scenario: Scenario; readonly outcomes: ReadonlyArray<Outcome> }> = []
-  printHeader(options.brokers.map(({ name }) => name))
-  for (const scenario of options.scenarios) {
-    const outcomes: Array<Outcome> = []
-    for (const broker of options.brokers) outcomes.push(await runScenario(scenario, broker, options))
-    figures.push({ scenario, outcomes })
-    printRow(scenario, outcomes)
+  if (options.draw !== undefined) {
+    const drawn = chart((await Bun.file(options.draw).json()) as BenchResult)
+    if (options.svg === undefined) process.stdout.write(drawn)
+    else await Bun.write(options.svg, drawn)
+    return 0
   }
-  if (options.json !== undefined) {
-    const machine = { bun: Bun.version, platform: process.platform, arch: process.arch }
-    await Bun.write(options.json, `${JSON.stringify({ ...machine, pinned: pins(), figures }, null, 2)}\n`)
-  }
-  const failures = figures.flatMap(({ outcomes, scenario }) =>
-    outcomes.flatMap(({ broker, failure }) => (failure === undefined ? [] : [{ broker, scenario, failure }]))
+  const result = await measureAll(options)
+  if (!options.quick) print(["", ...summaryLines(result)])
+  if (options.json !== undefined) await Bun.write(options.json, resultText(result))
+  if (options.svg !== undefined) await Bun.write(options.svg, chart(result))
+  const failed = result.rows.some(({ outcomes }) =>
+    outcomes.some(({ broker, failure }) => broker === heddle.name && failure !== null)
   )
-  for (const { broker, failure, scenario } of failures) console.log(`${scenario.name}, ${broker}: ${failure}`)
-  return failures.some(({ broker }) => broker === heddle.name) ? 1 : 0
+  return failed || result.capacity.some(({ failure }) => failure !== null) ? 1 : 0
 }
 
 if (import.meta.main) process.exit(await main())

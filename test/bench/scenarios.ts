@@ -1,10 +1,11 @@
 /**
- * What is measured, as data. A closed loop keeps `window` messages of each publisher under way, so that it
- * goes as fast as the broker and neither floods nor loses by itself; an open loop sends at `rate` whatever
- * comes back.
+ * What is measured and what is wanted, as data. A closed loop keeps `window` messages of each publisher under
+ * way, so that it goes as fast as the broker and neither floods nor loses by itself; an open loop sends at
+ * `rate` whatever comes back.
  */
 
 import type { Qos } from "../../src/protocol/Packet.ts"
+import { atLeast, atMost, type Goal, times, within } from "./goals.ts"
 
 /**
  * - `p2p`: publisher i to subscriber i, each pair on a topic of its own
@@ -15,9 +16,17 @@ import type { Qos } from "../../src/protocol/Packet.ts"
  */
 export type Mode = "p2p" | "wildcard" | "fan-out" | "fan-in" | "shared"
 
-export interface MessageScenario {
-  readonly kind: "messages"
+interface Row {
+  /** What `--only` names. */
   readonly name: string
+  readonly group: string
+  /** For a reader who has only the chart. */
+  readonly title: string
+  readonly goals: ReadonlyArray<Goal>
+}
+
+export interface MessageScenario extends Row {
+  readonly kind: "messages"
   readonly mode: Mode
   readonly qos: Qos
   readonly version: 4 | 5
@@ -30,20 +39,31 @@ export interface MessageScenario {
   readonly rate: number
 }
 
-export interface ConnectionScenario {
+export interface ConnectionScenario extends Row {
   /** `churn`: connect, be accepted, disconnect. `idle`: connect and stay. */
   readonly kind: "churn" | "idle"
-  readonly name: string
   readonly version: 4 | 5
   readonly clients: number
+  readonly tls: boolean
 }
 
-export type Scenario = MessageScenario | ConnectionScenario
+/**
+ * First every broker's rate in the closed loop `of`; then Heddle and every peer in an open loop at half of
+ * Heddle's rate, and, because few peers reach that, Heddle and each peer at half of the peer's.
+ */
+export interface HalfScenario extends Row {
+  readonly kind: "half"
+  readonly of: MessageScenario
+}
 
-const messages = (
-  name: string,
-  scenario: Pick<MessageScenario, "mode" | "qos"> & Partial<MessageScenario>
-): MessageScenario => ({
+/** What the load generator runs. */
+export type LoadScenario = MessageScenario | ConnectionScenario
+
+export type Scenario = LoadScenario | HalfScenario
+
+type Message = Pick<MessageScenario, "mode" | "qos" | "group" | "title"> & Partial<MessageScenario>
+
+const messages = (name: string, scenario: Message): MessageScenario => ({
   kind: "messages",
   name,
   version: 4,
@@ -52,31 +72,165 @@ const messages = (
   payloadBytes: 64,
   window: 100,
   rate: 0,
+  goals: [],
   ...scenario
 })
 
+/** At most this fraction of mosquitto's processor time for each message delivered. */
+const cpu = (share: number): ReadonlyArray<Goal> => [within("cpuUs", share)]
+
+const pair = messages("p2p-1-q0", {
+  group: "1:1",
+  title: "1 to 1, QoS 0",
+  mode: "p2p",
+  qos: 0,
+  publishers: 1,
+  subscribers: 1,
+  goals: cpu(1 / 6)
+})
+
+const pairs = (qos: Qos, goals: ReadonlyArray<Goal>): MessageScenario =>
+  messages(`p2p-q${qos}`, {
+    group: qos === 2 ? "QoS 2" : "50:50",
+    title: `50 to 50, QoS ${qos}`,
+    mode: "p2p",
+    qos,
+    goals
+  })
+
+const p2pQ0 = pairs(0, cpu(1 / 5))
+const p2pQ1 = pairs(1, cpu(1 / 5))
+
+const wildcard = messages("wildcard-q0", {
+  group: "wildcard",
+  title: "wildcard 50 to 50, QoS 0",
+  mode: "wildcard",
+  qos: 0,
+  goals: cpu(1 / 6)
+})
+
+const fanIn = messages("fan-in-q0", {
+  group: "fan-in 100:1",
+  title: "100 to 1, QoS 0",
+  mode: "fan-in",
+  qos: 0,
+  publishers: 100,
+  subscribers: 1,
+  goals: cpu(1 / 4)
+})
+
+const fanOut = (qos: Qos, goals: ReadonlyArray<Goal>): MessageScenario =>
+  messages(`fan-out-q${qos}`, {
+    group: "fan-out 1:100",
+    title: `1 to 100, QoS ${qos}`,
+    mode: "fan-out",
+    qos,
+    publishers: 1,
+    subscribers: 100,
+    goals
+  })
+
+const shared = messages("shared-q1", {
+  group: "shared 50:5, v5",
+  title: "shared 50 to 5, QoS 1, v5",
+  mode: "shared",
+  qos: 1,
+  version: 5,
+  subscribers: 5,
+  goals: cpu(1 / 4)
+})
+
+/** Far below what any broker can do: what a message costs when there is no crowd to share the cost with. */
+const open = (qos: Qos): MessageScenario =>
+  messages(`open-q${qos}`, {
+    group: "open loop, 50 x 200/s",
+    title: `50 to 50 at 200/s each, QoS ${qos}`,
+    mode: "p2p",
+    qos,
+    rate: 200,
+    goals: cpu(1)
+  })
+
+const openFanOut = messages("open-fan-out", {
+  group: "open loop, 5 x 10/s to 1,000",
+  title: "5 to 1,000 at 10/s each, QoS 0",
+  mode: "fan-out",
+  qos: 0,
+  publishers: 5,
+  subscribers: 1000,
+  rate: 10,
+  goals: cpu(1 / 3)
+})
+
+/** The window in bytes is what fits a subscriber's outbound limit, so that nothing is dropped. */
+const large = (kilobytes: number): MessageScenario =>
+  messages(`fan-out-${kilobytes}k`, {
+    group: "large payloads, 1:100",
+    title: `1 to 100, QoS 0, ${kilobytes} KB`,
+    mode: "fan-out",
+    qos: 0,
+    publishers: 1,
+    subscribers: 100,
+    payloadBytes: kilobytes * 1024,
+    window: 256 / kilobytes,
+    goals: [times("perSecond", 2)]
+  })
+
+const half = (of: MessageScenario): HalfScenario => ({
+  kind: "half",
+  name: `half-q${of.qos}`,
+  group: "latency at half of the saturation",
+  title: `${of.title}, at half of the closed loop's rate`,
+  goals: [within("p50Us", 1), within("p99Us", 1)],
+  of
+})
+
+const connections = (
+  name: string,
+  scenario: Pick<ConnectionScenario, "kind" | "title" | "clients" | "goals"> & Partial<ConnectionScenario>
+): ConnectionScenario => ({ name, group: "connections", version: 4, tls: false, ...scenario })
+
 export const scenarios: ReadonlyArray<Scenario> = [
-  messages("p2p-q0", { mode: "p2p", qos: 0 }),
-  messages("p2p-q1", { mode: "p2p", qos: 1 }),
-  messages("p2p-q2", { mode: "p2p", qos: 2 }),
-  messages("p2p-q1-v5", { mode: "p2p", qos: 1, version: 5 }),
-  messages("p2p-q0-8k", { mode: "p2p", qos: 0, payloadBytes: 8192, window: 20 }),
-  messages("wildcard-q0", { mode: "wildcard", qos: 0 }),
-  messages("fan-out-q0", { mode: "fan-out", qos: 0, publishers: 1, subscribers: 100 }),
-  messages("fan-out-q1", { mode: "fan-out", qos: 1, publishers: 1, subscribers: 100 }),
-  messages("fan-in-q0", { mode: "fan-in", qos: 0, subscribers: 1 }),
-  messages("fan-in-q1", { mode: "fan-in", qos: 1, subscribers: 1 }),
-  messages("shared-q1", { mode: "shared", qos: 1, subscribers: 10 }),
-  // Far below what either broker can do: what a message costs when there is no crowd to share the cost with.
-  messages("steady-q0", { mode: "p2p", qos: 0, rate: 100 }),
-  messages("steady-q1", { mode: "p2p", qos: 1, rate: 100 }),
-  { kind: "churn", name: "churn", version: 4, clients: 5000 },
-  { kind: "idle", name: "idle", version: 4, clients: 15_000 }
+  pair,
+  p2pQ0,
+  p2pQ1,
+  pairs(2, cpu(1 / 6)),
+  wildcard,
+  fanIn,
+  fanOut(0, cpu(1 / 12)),
+  fanOut(1, cpu(1 / 10)),
+  shared,
+  open(0),
+  open(1),
+  openFanOut,
+  large(4),
+  large(64),
+  half(p2pQ0),
+  half(p2pQ1),
+  connections("churn", {
+    kind: "churn",
+    title: "connect, be accepted, disconnect",
+    clients: 5000,
+    goals: []
+  }),
+  connections("idle", {
+    kind: "idle",
+    title: "15,000 idle connections",
+    clients: 15_000,
+    goals: [atMost("bytesPerConnection", 8 * 1024), atMost("cpuUs", 100), atLeast("perSecond", 8000)]
+  }),
+  connections("idle-tls", {
+    kind: "idle",
+    title: "3,000 idle connections over TLS",
+    clients: 3000,
+    tls: true,
+    goals: [atMost("bytesPerConnection", 30 * 1024)]
+  })
 ]
 
-const quickNames = ["p2p-q0", "p2p-q1", "p2p-q2", "fan-out-q0", "shared-q1", "churn"]
+const quickNames = ["p2p-q0", "p2p-q1", "p2p-q2", "fan-out-q0", "shared-q1", "churn", "idle-tls"]
 
 /** A few of them, smaller: does everything still run and arrive? */
 export const quickScenarios: ReadonlyArray<Scenario> = scenarios
   .filter(({ name }) => quickNames.includes(name))
-  .map((scenario) => (scenario.kind === "messages" ? scenario : { ...scenario, clients: 500 }))
+  .map((scenario) => ("clients" in scenario ? { ...scenario, clients: 500 } : scenario))

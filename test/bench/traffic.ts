@@ -30,12 +30,14 @@ export class Tally {
     readonly latency: LatencyHistogram
   ) {}
 
-  /** Subscribers that get each message. */
   get copies(): number {
-    const { mode, subscribers } = this.scenario
-    return mode === "fan-out" || mode === "fan-in" ? subscribers : 1
+    return copiesOf(this.scenario)
   }
 }
+
+/** Subscribers that get each message. */
+export const copiesOf = ({ mode, subscribers }: MessageScenario): number =>
+  mode === "fan-out" || mode === "fan-in" ? subscribers : 1
 
 export const topicOf = ({ mode, name }: MessageScenario, publisher: number): string =>
   mode === "fan-out" ? `bench/${name}/all` : `bench/${name}/${publisher}/out`
