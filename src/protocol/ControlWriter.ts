@@ -1,12 +1,12 @@
 /**
- * Encodes the control packets that a server sends now and then, with `mqtt-packet`, in the form that the
- * client's version has: return codes instead of reason codes and no properties below 5.0.
- */
+ * Encodes the control packets that a server sends now and then in the form that the X */
 
 import { Buffer } from "node:buffer"
 import { generate, type Packet as LibraryPacket, writeToStream } from "mqtt-packet"
 import type { Connack, Properties, ProtocolVersion, ServerControlPacket, Suback } from "./Packet.ts"
+import { propertiesBytes, putProperties } from "./Properties.ts"
 import { isFailure, ReasonCode } from "./ReasonCode.ts"
+import { putVarint, varintBytes } from "./Varint.ts"
 
 // The library would otherwise make 65,536 buffers, one for each 16-bit number, when it writes its first
 // packet.
@@ -75,22 +75,47 @@ const libraryProperties = (properties: Properties): Record<string, unknown> => {
   }
 }
 
+/**
+ * A packet of 5.0 that has a reason code and properties. `head` is what stands between its fixed header and
+ * the properties.
+ *
+ * CONNACK and DISCONNECT are not left to `mqtt-packet`, because every client gets one: hot it takes 3.0 µs
+ * for a CONNACK with three properties against 0.56 here, and 9.7 against 2.7 for the first 3,000; below 5.0
+ * 0.52 against 0.12, and 3.3 against 0.9 (medians of runs side by side, Bun 1.4.5, x64, 2026-11).
+ */
+const encodeExplained = (
+  firstByte: number,
+  head: readonly [number, ...Array<number>],
+  properties: Properties
+): Uint8Array => {
+  const size = propertiesBytes(properties)
+  const remaining = head.length + varintBytes(size) + size
+  const frame = Buffer.allocUnsafeSlow(1 + varintBytes(remaining) + remaining)
+  frame[0] = firstByte
+  let at = putVarint(remaining, frame, 1)
+  for (const byte of head) frame[at++] = byte
+  putProperties(properties, frame, putVarint(size, frame, at))
+  return frame
+}
+
 const encodeConnack = (packet: Connack, version: ProtocolVersion): Uint8Array | undefined => {
   // [MQTT-3.2.2-6] [v3 MQTT-3.2.2-4]
   const sessionPresent = packet.sessionPresent && packet.reasonCode === ReasonCode.Success
-  if (version !== 5) {
-    const returnCode = v3ReturnCode(packet.reasonCode)
-    if (returnCode === undefined) return undefined
-    // MQTT 3.1 has no Session Present flag: its byte is reserved.
-    return generate({ cmd: "connack", returnCode, sessionPresent: sessionPresent && version === 4 })
+  if (version === 5) {
+    return encodeExplained(0x20, [sessionPresent ? 1 : 0, packet.reasonCode], packet.properties)
   }
-  return encode5({ cmd: "connack", reasonCode: packet.reasonCode, sessionPresent }, packet.properties)
+  const returnCode = v3ReturnCode(packet.reasonCode)
+  if (returnCode === undefined) return undefined
+  // MQTT 3.1 has no Session Present flag: its byte is reserved.
+  return Buffer.from([0x20, 2, sessionPresent && version === 4 ? 1 : 0, returnCode])
 }
 
 const encode5 = (packet: LibraryPacket, properties: Properties): Uint8Array => {
   const complete = { ...packet, properties: libraryProperties(properties) }
   return generate(complete as LibraryPacket, { protocolVersion: 5 })
 }
+
+const pingresp: Uint8Array = Buffer.from([0xd0, 0])
 
 /**
  * A failure below 5.0 is 0x80 [v3 MQTT-3.9.3-2]. MQTT 3.1 knows no failure at all; it gets 0x80 too, because
@@ -114,9 +139,9 @@ const encodeOnce = (packet: ServerControlPacket, version: ProtocolVersion): Uint
       return encode5({ cmd: "unsuback", messageId, granted: [...packet.reasonCodes] }, packet.properties)
     }
     case "Pingresp":
-      return generate({ cmd: "pingresp" })
+      return pingresp
     case "Disconnect":
-      return encode5({ cmd: "disconnect", reasonCode: packet.reasonCode }, packet.properties)
+      return encodeExplained(0xe0, [packet.reasonCode], packet.properties)
     case "Auth":
       return encode5({ cmd: "auth", reasonCode: packet.reasonCode }, packet.properties)
   }
@@ -140,7 +165,12 @@ export const encodeControl = (
     return encodeOnce(packet, version)
   }
   if (packet._tag === "Pingresp") return encodeOnce(packet, version)
-  const { reasonString, userProperties, ...required } = packet.properties
+  const { properties } = packet
+  if (properties.reasonString === undefined && properties.userProperties === undefined) {
+    const bytes = encodeOnce(packet, version)
+    return bytes !== undefined && bytes.length <= options.packetBytesMax ? bytes : undefined
+  }
+  const { reasonString, userProperties, ...required } = properties
   const explains =
     options.requestProblemInformation || packet._tag === "Connack" || packet._tag === "Disconnect"
   const own: Properties = userProperties === undefined ? required : { ...required, userProperties }

@@ -144,56 +144,114 @@ export const propertyById: ReadonlyArray<PropertySpec | undefined> = Array.from(
   propertySpecs.find((spec) => spec.id === id)
 )
 
-const uint16 = (value: number): Array<number> => [(value >> 8) & 0xff, value & 0xff]
-
-const varint = (value: number): Uint8Array => {
-  const bytes = new Uint8Array(varintBytes(value))
-  putVarint(value, bytes, 0)
-  return bytes
+const lengthOf = (content: number): number => {
+  if (content > 0xffff) throw new RangeError(`a property of ${content} bytes does not fit`)
+  return 2 + content
 }
 
-const prefixed = (content: Uint8Array): ReadonlyArray<Uint8Array> => {
-  if (content.length > 0xffff) throw new RangeError(`a property of ${content.length} bytes does not fit`)
-  return [Uint8Array.from(uint16(content.length)), content]
-}
-
-const encodeValue = (type: PropertyType, value: unknown): ReadonlyArray<Uint8Array> => {
+const valueBytes = (type: PropertyType, value: unknown): number => {
   switch (type) {
     case "byte":
     case "flag":
-      return [Uint8Array.of(Number(value))]
+      return 1
     case "uint16":
-      return [Uint8Array.from(uint16(Number(value)))]
+      return 2
     case "uint32":
-      return [Uint8Array.from([...uint16(Number(value) >>> 16), ...uint16(Number(value))])]
+      return 4
     case "varint":
-      return [varint(Number(value))]
+      return varintBytes(Number(value))
     case "string":
     case "topic":
-      return prefixed(Buffer.from(String(value)))
+      return lengthOf(Buffer.byteLength(String(value)))
     case "binary":
-      return prefixed(value as Uint8Array)
+      return lengthOf((value as Uint8Array).length)
     case "pair": {
       const [name, text] = value as readonly [string, string]
-      return [...prefixed(Buffer.from(name)), ...prefixed(Buffer.from(text))]
+      return lengthOf(Buffer.byteLength(name)) + lengthOf(Buffer.byteLength(text))
     }
   }
 }
 
-const encode = (properties: Properties, wanted: (spec: PropertySpec) => boolean): Uint8Array => {
-  const parts: Array<Uint8Array> = []
+const putText = (text: string, target: Buffer, at: number): number => {
+  const length = target.write(text, at + 2)
+  return target.writeUInt16BE(length, at) + length
+}
+
+/** Writes a value at `at` and returns the position after it. */
+const putValue = (type: PropertyType, value: unknown, target: Buffer, at: number): number => {
+  switch (type) {
+    case "byte":
+    case "flag":
+      return target.writeUInt8(Number(value), at)
+    case "uint16":
+      return target.writeUInt16BE(Number(value), at)
+    case "uint32":
+      return target.writeUInt32BE(Number(value), at)
+    case "varint":
+      return putVarint(Number(value), target, at)
+    case "string":
+    case "topic":
+      return putText(String(value), target, at)
+    case "binary": {
+      const content = value as Uint8Array
+      target.set(content, target.writeUInt16BE(content.length, at))
+      return at + 2 + content.length
+    }
+    case "pair": {
+      const [name, text] = value as readonly [string, string]
+      return putText(text, target, putText(name, target, at))
+    }
+  }
+}
+
+const isList = (type: PropertyType): boolean => type === "pair" || type === "varint"
+
+const all = (): boolean => true
+
+/** The size of the properties that are wanted. A value beyond two bytes of length throws `RangeError`. */
+const sizeOf = (properties: Properties, wanted: (spec: PropertySpec) => boolean): number => {
+  let size = 0
   for (const spec of propertySpecs) {
     const value = properties[spec.name]
     if (value === undefined || !wanted(spec)) continue
-    const values =
-      spec.type === "pair" || spec.type === "varint" ? (value as ReadonlyArray<unknown>) : [value]
-    for (const each of values) parts.push(Uint8Array.of(spec.id), ...encodeValue(spec.type, each))
+    if (!isList(spec.type)) size += 1 + valueBytes(spec.type, value)
+    else for (const each of value as ReadonlyArray<unknown>) size += 1 + valueBytes(spec.type, each)
   }
-  return Buffer.concat(parts)
+  return size
 }
 
+interface Place {
+  readonly target: Buffer
+  readonly at: number
+}
+
+const put = (properties: Properties, wanted: (spec: PropertySpec) => boolean, place: Place): void => {
+  const { target } = place
+  let { at } = place
+  for (const spec of propertySpecs) {
+    const value = properties[spec.name]
+    if (value === undefined || !wanted(spec)) continue
+    const values = isList(spec.type) ? (value as ReadonlyArray<unknown>) : undefined
+    if (values === undefined) at = putValue(spec.type, value, target, target.writeUInt8(spec.id, at))
+    else for (const each of values) at = putValue(spec.type, each, target, target.writeUInt8(spec.id, at))
+  }
+}
+
+const encode = (properties: Properties, wanted: (spec: PropertySpec) => boolean): Uint8Array => {
+  const bytes = Buffer.allocUnsafeSlow(sizeOf(properties, wanted))
+  put(properties, wanted, { target: bytes, at: 0 })
+  return bytes
+}
+
+/** Bytes of every property given, without the Property Length in front. */
+export const propertiesBytes = (properties: Properties): number => sizeOf(properties, all)
+
+/** Writes every property given at `at`; there must be room for `propertiesBytes`. */
+export const putProperties = (properties: Properties, target: Buffer, at: number): void =>
+  put(properties, all, { target, at })
+
 /** The bytes of every property given, without the Property Length in front. */
-export const encodeProperties = (properties: Properties): Uint8Array => encode(properties, () => true)
+export const encodeProperties = (properties: Properties): Uint8Array => encode(properties, all)
 
 /** The bytes of those properties that a server forwards unaltered; the others are left out. */
 export const encodeForwardedProperties = (properties: Properties): Uint8Array =>
