@@ -2,7 +2,8 @@
  * A client of the load generator: bytes to and from a socket, nothing allocated for a message.
  *
  * What it has to send is collected and written once per turn of the event loop; `Rota` keeps those that have
- * something to do. Packets are parsed in place; only one that is cut by the end of a chunk is copied.
+ * something to do. Packets are parsed in place; of one that is cut by the end of a chunk only the beginning is
+ * copied when it is a large PUBLISH, whose payload nobody looks at, and else what there is of it.
  */
 
 import type { Socket, SocketHandler } from "bun"
@@ -45,6 +46,9 @@ export interface Hello {
 
 const nothing: Buffer = Buffer.alloc(0)
 
+/** What is kept of a large PUBLISH: more than its header and stamp. */
+const headBytes = 512
+
 export class LoadClient {
   isDue = false
   private socket: Socket<LoadClient> | undefined
@@ -53,6 +57,9 @@ export class LoadClient {
   private outEnd = 0
   private isBlocked = false
   private carry: Buffer = nothing
+  /** The beginning of a PUBLISH whose payload is under way, and how much of that is to come. */
+  private head: Buffer = nothing
+  private missingBytes = 0
   private settle: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined
   private isLeaving = false
   private left: (() => void) | undefined
@@ -63,13 +70,11 @@ export class LoadClient {
   ) {}
 
   /** Connects, and subscribes if it is a subscriber. */
-  connect(port: number): Promise<void> {
+  connect(port: number, hostname = "127.0.0.1"): Promise<void> {
     return new Promise((resolve, reject) => {
       this.settle = { resolve, reject }
       const tls = this.hello.tls === true ? { rejectUnauthorized: false } : false
-      Bun.connect<LoadClient>({ hostname: "127.0.0.1", port, data: this, socket: handlers, tls }).catch(
-        reject
-      )
+      Bun.connect<LoadClient>({ hostname, port, data: this, socket: handlers, tls }).catch(reject)
     })
   }
 
@@ -170,9 +175,24 @@ export class LoadClient {
   }
 
   data(chunk: Buffer): void {
-    const bytes = this.carry.length === 0 ? chunk : Buffer.concat([this.carry, chunk])
+    if (this.missingBytes >= chunk.length) {
+      this.missingBytes -= chunk.length
+      if (this.missingBytes === 0) this.completeHead()
+    } else if (this.missingBytes > 0) {
+      const rest = chunk.subarray(this.missingBytes)
+      this.missingBytes = 0
+      this.completeHead()
+      this.parse(rest)
+    } else {
+      this.parse(this.carry.length === 0 ? chunk : Buffer.concat([this.carry, chunk]))
+    }
+    this.parsed()
+  }
+
+  private parse(bytes: Buffer): void {
     const { length } = bytes
     let at = 0
+    this.carry = nothing
     while (at + 2 <= length) {
       let body = at + 1
       let remaining = 0
@@ -183,13 +203,26 @@ export class LoadClient {
         remaining |= (byte & 0x7f) << shift
         shift += 7
       }
-      if (byte >= 0x80 || body + remaining > length) break
-      this.packet(bytes[at]!, bytes, body, body + remaining)
-      at = body + remaining
+      if (byte >= 0x80) break
+      const end = body + remaining
+      if (end > length) {
+        if (bytes[at]! >> 4 !== 3 || length - at < headBytes) break
+        this.head = Buffer.from(bytes.subarray(at, at + headBytes))
+        this.missingBytes = end - length
+        return
+      }
+      this.packet(bytes[at]!, bytes, body, end)
+      at = end
     }
     // The chunk is ours, and small when it is only a part of a packet.
-    this.carry = at === length ? nothing : bytes.subarray(at)
-    this.parsed()
+    if (at < length) this.carry = bytes.subarray(at)
+  }
+
+  /** The last byte of the PUBLISH in `head` has come. */
+  private completeHead(): void {
+    let body = 2
+    while (this.head[body - 1]! >= 0x80) body++
+    this.packet(this.head[0]!, this.head, body, this.head.length)
   }
 
   private packet(firstByte: number, bytes: Buffer, body: number, end: number): void {

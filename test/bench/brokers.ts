@@ -19,11 +19,15 @@ export interface StartOptions {
   /** Stands before the command line. */
   readonly pin: ReadonlyArray<string>
   readonly tls: boolean
+  /** Of the loopback, to listen on: more than one where the clients need more ports than one has. */
+  readonly addresses: ReadonlyArray<string>
 }
 
 export interface BrokerKind {
   readonly name: string
   readonly version: string
+  /** Measured in the first repetition only: it shows where others are, and no goal depends on it. */
+  readonly orientation: boolean
   readonly start: (options: StartOptions) => Promise<BrokerProcess>
 }
 
@@ -66,19 +70,25 @@ const keyFiles = (): KeyFiles => {
 
 const remove = (directory: string): void => rmSync(directory, { recursive: true, force: true })
 
-/** A program that prints `{"port": ..., "pid": ...}` when it listens. */
+const freePort = (): number => {
+  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } })
+  const { port } = listener
+  listener.stop(true)
+  return port
+}
+
+/** A program that takes `PORT ADDRESS[,ADDRESS] [CERT KEY]` and prints a line when it listens. */
 const announced = async (
   command: ReadonlyArray<string>,
-  { pin, tls }: StartOptions
+  { addresses, pin, tls }: StartOptions
 ): Promise<BrokerProcess> => {
   const files = tls ? keyFiles() : undefined
-  const arguments_ = files === undefined ? [] : ["--tls", files.cert, files.key]
-  const child = Bun.spawn([...pin, ...command, ...arguments_], {
-    stdio: ["ignore", "pipe", "inherit"]
-  })
-  const { pid, port } = JSON.parse(await firstLine(child.stdout)) as { pid: number; port: number }
+  const port = freePort()
+  const where = [String(port), addresses.join(","), ...(files === undefined ? [] : [files.cert, files.key])]
+  const child = Bun.spawn([...pin, ...command, ...where], { stdio: ["ignore", "pipe", "inherit"] })
+  await firstLine(child.stdout)
   return {
-    pid,
+    pid: child.pid,
     port,
     stop: async () => {
       await stop(child)
@@ -90,6 +100,7 @@ const announced = async (
 export const heddle: BrokerKind = {
   name: "heddle",
   version: manifest.version,
+  orientation: false,
   start: (options) => announced([process.execPath, join(import.meta.dir, "server.ts")], options)
 }
 
@@ -105,17 +116,10 @@ export const aedes = (directory: string): BrokerKind | undefined => {
       version: string
     }
     const command = [Bun.which("node") ?? process.execPath, join(import.meta.dir, "aedes.mjs"), entry]
-    return { name: "aedes", version, start: (options) => announced(command, options) }
+    return { name: "aedes", version, orientation: true, start: (options) => announced(command, options) }
   } catch {
     return undefined
   }
-}
-
-const freePort = (): number => {
-  const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } })
-  const { port } = listener
-  listener.stop(true)
-  return port
 }
 
 const accepts = async (port: number): Promise<boolean> => {
@@ -129,14 +133,20 @@ const accepts = async (port: number): Promise<boolean> => {
 }
 
 /** The same limits and the same socket options as ours; nothing stored, nothing logged. */
-const mosquittoConfig = (port: number, files: KeyFiles | undefined): string =>
+const mosquittoConfig = (
+  port: number,
+  addresses: ReadonlyArray<string>,
+  files: KeyFiles | undefined
+): string =>
   [
-    `listener ${port} 127.0.0.1`,
-    ...(files === undefined ? [] : [`certfile ${files.cert}`, `keyfile ${files.key}`]),
+    ...addresses.flatMap((address) => [
+      `listener ${port} ${address}`,
+      ...(files === undefined ? [] : [`certfile ${files.cert}`, `keyfile ${files.key}`]),
+      "max_connections -1"
+    ]),
     "allow_anonymous true",
     "max_inflight_messages 1000",
     "max_queued_messages 100000",
-    "max_connections -1",
     "set_tcp_nodelay true",
     "persistence false",
     "log_type none",
@@ -147,14 +157,15 @@ const mosquittoConfig = (port: number, files: KeyFiles | undefined): string =>
 const mosquittoPath = (): string | undefined =>
   Bun.which("mosquitto") ?? ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"].find(existsSync)
 
-const startMosquitto = async (path: string, { pin, tls }: StartOptions): Promise<BrokerProcess> => {
+const startMosquitto = async (path: string, options: StartOptions): Promise<BrokerProcess> => {
+  const { addresses, pin, tls } = options
   const files = tls ? keyFiles() : undefined
   const directory = files?.directory ?? mkdtempSync(join(tmpdir(), "heddle-bench-"))
   // As root it becomes another user, who must still be able to read.
   spawnSync("chmod", ["755", directory])
   const config = join(directory, "mosquitto.conf")
   const port = freePort()
-  writeFileSync(config, mosquittoConfig(port, files))
+  writeFileSync(config, mosquittoConfig(port, addresses, files))
   const child = Bun.spawn([...pin, path, "-c", config], { stdio: ["ignore", "ignore", "ignore"] })
   for (let attempt = 0; !(await accepts(port)); attempt++) {
     if (attempt === 100 || child.exitCode !== null) throw new Error("mosquitto does not listen")
@@ -177,5 +188,6 @@ export const mosquitto = (): BrokerKind | undefined => {
   // It has no option for its version alone: its help begins with it, and ends with an error.
   const help = spawnSync(path, ["-h"], { encoding: "utf8" }).stdout
   const version = /version (\S+)/.exec(help)?.[1] ?? "unknown"
-  return { name: "mosquitto", version, start: (options) => startMosquitto(path, options) }
+  const start = (options: StartOptions) => startMosquitto(path, options)
+  return { name: "mosquitto", version, orientation: false, start }
 }

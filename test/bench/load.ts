@@ -2,7 +2,7 @@
  * The load generator: one scenario against one broker, in a process of its own so that it can have a
  * processor of its own.
  *
- *     bun test/bench/load.ts '{"scenario": {...}, "port": 1883, "pid": 42, "seconds": 4, "warmSeconds": 1}'
+ *     bun test/bench/load.ts '{"scenario": {...}, "port": 1883, "addresses": ["127.0.0.1"], "pid": 42, ...}'
  *
  * Prints one line of JSON, a `LoadResult`. Ends with an error when a connection is refused or closed.
  */
@@ -16,6 +16,8 @@ import { Publisher, Subscriber, Tally } from "./traffic.ts"
 export interface LoadRequest {
   readonly scenario: LoadScenario
   readonly port: number
+  /** The broker listens on all of them. */
+  readonly addresses: ReadonlyArray<string>
   /** The broker's process, to be metered. */
   readonly pid: number
   readonly seconds: number
@@ -124,7 +126,7 @@ const measureMessages = async (scenario: MessageScenario, request: LoadRequest):
   tally.isPublishing = false
   const stalls = pace.stop()
 
-  await untilDelivered(publishers)
+  await untilDelivered(publishers, scenario.rate > 0 ? 50 : Number.POSITIVE_INFINITY)
   const undelivered = publishers.reduce((sum, publisher) => sum + publisher.undelivered, 0)
   const missing = subscribers.reduce((sum, subscriber) => sum + subscriber.lost, tally.skipped)
   await forEach(clients, (client) => client.leave())
@@ -182,11 +184,14 @@ const startPublishing = (
   }
 }
 
-/** Waits for what is on its way, and no longer than two seconds without news. */
-const untilDelivered = async (publishers: ReadonlyArray<Publisher>): Promise<void> => {
+/**
+ * Waits for what is on its way: no longer than two seconds without news, and `looksMax` tenths of a second in
+ * all. An open loop may have offered more than the broker delivers in a minute.
+ */
+const untilDelivered = async (publishers: ReadonlyArray<Publisher>, looksMax: number): Promise<void> => {
   const outstanding = () => publishers.reduce((sum, publisher) => sum + publisher.undelivered, 0)
   let last = outstanding()
-  for (let quiet = 0; quiet < 20 && last > 0; quiet++) {
+  for (let quiet = 0, looks = 0; quiet < 20 && looks < looksMax && last > 0; quiet++, looks++) {
     await sleep(100)
     const now = outstanding()
     if (now !== last) quiet = 0
@@ -218,10 +223,14 @@ const measureChurn = async (scenario: ConnectionScenario, request: LoadRequest):
 }
 
 const measureIdle = async (scenario: ConnectionScenario, request: LoadRequest): Promise<LoadResult> => {
-  await forEach(newcomers("warm", scenario, warmClients), (client) => client.connect(request.port))
+  const { addresses, port } = request
+  let next = 0
+  const stay = (client: LoadClient): Promise<void> =>
+    client.connect(port, addresses[next++ % addresses.length])
+  await forEach(newcomers("warm", scenario, warmClients), stay)
   await sleep(1000)
   const from = mark(request.pid)
-  await forEach(newcomers("idle", scenario, scenario.clients), (client) => client.connect(request.port))
+  await forEach(newcomers("idle", scenario, scenario.clients), stay)
   const to = mark(request.pid)
   // Until whatever the connecting left behind has been collected, or never will be.
   await sleep(request.seconds * 1000)

@@ -34,7 +34,7 @@ export const headerLines = (brokers: ReadonlyArray<string>): ReadonlyArray<strin
 
 const percent = (share: number): string => `${Math.round(share * 100)}%`
 const milliseconds = (us: number): string => (us === 0 ? "-" : (us / 1000).toFixed(us < 10_000 ? 2 : 1))
-const times = (ratio: number): string => `${ratio.toFixed(ratio < 10 ? 2 : 1)}x`
+const times = (ratio: number): string => `${ratio < 100 ? ratio.toPrecision(2) : ratio.toFixed(0)}x`
 /** Half of the distance between the extremes, on either side. */
 const plusMinus = (values: ReadonlyArray<number>): string =>
   values.length > 1 ? ` ±${percent(spread(values) / 2)}` : ""
