@@ -2,8 +2,8 @@
  * A client of the load generator: bytes to and from a socket, nothing allocated for a message.
  *
  * What it has to send is collected and written once per turn of the event loop; `Rota` keeps those that have
- * something to do. Packets are parsed in place; of one that is cut by the end of a chunk only the beginning is
- * copied when it is a large PUBLISH, whose payload nobody looks at, and else what there is of it.
+ * something to do. Packets are parsed in place; one that is cut by the end of a chunk is copied, but of a
+ * large PUBLISH only the beginning: nobody looks at its payload.
  */
 
 import type { Socket, SocketHandler } from "bun"

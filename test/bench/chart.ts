@@ -52,7 +52,7 @@ const barsOf = (result: BenchResult): ReadonlyArray<Bar> =>
 
 const width = 880
 const left = 250
-const right = 730
+const right = 705
 const top = 92
 const rowHeight = 30
 const barHeight = 14
@@ -75,15 +75,16 @@ type Axis = ReturnType<typeof axisOf>
 
 const style = `
   text { font: 13px system-ui, "Segoe UI", Helvetica, Arial, sans-serif; fill: #1f2328 }
-  .page { fill: #ffffff } .title { font-size: 17px; font-weight: 600 } .small { font-size: 12px; fill: #59636e }
+  .page { fill: #ffffff } .title { font-size: 17px; font-weight: 600 }
+  .small { font-size: 12px; fill: #59636e }
   .grid { stroke: #d8dee4 } .one { stroke: #59636e; stroke-width: 1.5 }
-  .bar { fill: #2a78d6 } .over { fill: #d1662b } .range { stroke: #1f2328; stroke-width: 1.5 }
-  .goal { stroke: #1a7f37; stroke-width: 3 } .other { fill: #ffffff; stroke: #8250b4; stroke-width: 2 }
+  .bar { fill: #2a78d6 } .over { fill: #d1662b } .range { stroke: #8c959f; stroke-width: 2 }
+  .goal { stroke: #1f2328; stroke-width: 3 } .other { fill: #ffffff; stroke: #8250b4; stroke-width: 2 }
   @media (prefers-color-scheme: dark) {
     text { fill: #f0f6fc } .page { fill: #0d1117 } .small { fill: #9198a1 }
     .grid { stroke: #30363d } .one { stroke: #9198a1 }
-    .bar { fill: #4493f8 } .over { fill: #f0883e } .range { stroke: #f0f6fc }
-    .goal { stroke: #3fb950 } .other { fill: #0d1117; stroke: #b892e8 }
+    .bar { fill: #4493f8 } .over { fill: #f0883e } .range { stroke: #b1bac4 }
+    .goal { stroke: #f0f6fc } .other { fill: #0d1117; stroke: #b892e8 }
   }`
 
 const escaped = (text: string): string =>
@@ -116,7 +117,7 @@ const barLines = (bar: Bar, index: number, { place }: Axis): ReadonlyArray<strin
   const length = Math.abs(place(bar.ratio) - place(1))
   const kind = bar.met === false ? "over" : "bar"
   const y = middle - barHeight / 2
-  const goal = bar.goal === undefined ? "" : `, goal ${fraction(Number(bar.goal.toPrecision(12)))}`
+  const goal = bar.goal === undefined ? "" : `, goal ${fraction(bar.goal)}`
   const missed = bar.met === false ? ", not met" : ""
   const range = `x1="${place(bar.least).toFixed(1)}" x2="${place(bar.most).toFixed(1)}" y1="${middle}" y2="${middle}"`
   return [

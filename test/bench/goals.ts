@@ -120,10 +120,10 @@ const withUnit = (figure: FigureName, value: number): string => {
   }
 }
 
-/** `1/6` for a sixth, `0.4` for what is no simple fraction. */
+/** `1/6` for a sixth, also one that was rounded to a few digits; `0.4` for what is no simple fraction. */
 export const fraction = (value: number): string => {
   const part = 1 / value
-  return value < 1 && Math.abs(part - Math.round(part)) < 1e-9 ? `1/${Math.round(part)}` : String(value)
+  return value < 1 && Math.abs(part - Math.round(part)) < 1e-3 ? `1/${Math.round(part)}` : String(value)
 }
 
 /** `CPU <= 1/6 of mosquitto's`. */

@@ -1,6 +1,6 @@
 /**
- * Runs a scenario on every broker: a broker and a generator of its own for each run, so that no run lives with
- * what another left.
+ * Runs a scenario on every broker: a broker and a generator of its own for each run, so that no run lives
+ * with what another left.
  *
  * The brokers take turns within a repetition (ours, theirs, ours, theirs), so that what else the machine does
  * falls on all of them. A broker that fails a scenario is not asked again; the others go on.
