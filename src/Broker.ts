@@ -20,7 +20,7 @@ import { Authenticator, soundStep } from "./auth/Authenticator.ts"
 import { Authorizer, failClosed, settleDecisions } from "./auth/Authorizer.ts"
 import { Connection } from "./connection/Connection.ts"
 import type { ConnectionContext } from "./connection/ConnectionContext.ts"
-import { reportTimeout, type ServeContext, serve } from "./connection/serve.ts"
+import { refuseMalformed, reportTimeout, type ServeContext, serve } from "./connection/serve.ts"
 import { EventSink } from "./events/EventSink.ts"
 import { PagePool } from "./protocol/ByteSink.ts"
 import { makeDecoders } from "./protocol/Decoder.ts"
@@ -239,9 +239,10 @@ const makeConnections = (
 ): Effect.Effect<Connections, never, Scope.Scope> =>
   Effect.gen(function* () {
     const { dispatcher, timekeeper } = parts
-    const live = new Map<Connection, Fiber.RuntimeFiber<void>>()
+    const live = new Set<Connection>()
     const decoders = makeDecoders()
     const deadlines = timekeeper.wheel()
+    const fork = Runtime.runFork(yield* Effect.runtime<never>())
     let isDraining = false
     let onEmpty: (() => void) | undefined
     const context: ConnectionContext = {
@@ -250,27 +251,25 @@ const makeConnections = (
       deadlines,
       pages: new PagePool(),
       decoder: () => decoders({ packetBytesMax: options.connectBytesMax }),
+      serve: (connection, connect) => fork(serve(connection, connect, parts.serve)),
+      refuse: (connection, error) => refuseMalformed(connection, error, parts.serve),
+      gone: (connection) => {
+        live.delete(connection)
+        if (live.size === 0) onEmpty?.()
+      },
       timedOut: (connection) => reportTimeout(connection, parts.serve),
       suppressWills: () => isDraining && options.willsAtShutdown === "suppress"
     }
-    const fork = Runtime.runFork(yield* Effect.runtime<never>())
     const acceptor: Acceptor = (wire) => {
       if (isDraining || live.size >= options.connectionsMax) return undefined
       const connection = new Connection(wire, context)
       deadlines.schedule(connection, (wire.acceptedAtMs ?? timekeeper.nowMs) + options.handshakeTimeoutMs)
-      const fiber = fork(serve(connection, parts.serve))
-      live.set(connection, fiber)
-      connection.whenGone((isWaiting) => {
-        // A fiber that waits for this just completes: to interrupt it costs a sixth of a short visit.
-        if (!isWaiting) fiber.unsafeInterruptAsFork(fiber.id())
-        live.delete(connection)
-        if (live.size === 0) onEmpty?.()
-      })
+      live.add(connection)
       return connection
     }
     yield* Effect.addFinalizer(() => {
       isDraining = true
-      for (const connection of live.keys()) {
+      for (const connection of live) {
         connection.close({ reasonCode: ReasonCode.ServerShuttingDown, reason: "the server shuts down" })
       }
       const empty = Effect.async<void>((resume) => {
@@ -289,9 +288,9 @@ const makeConnections = (
   })
 
 /** Those whose time to drain is over, and whatever their handshakes have started. */
-const endRest = (live: ReadonlyMap<Connection, Fiber.RuntimeFiber<void>>): Effect.Effect<void> => {
-  const fibers = [...live.values()]
-  for (const connection of live.keys()) connection.wire.destroy()
+const endRest = (live: ReadonlySet<Connection>): Effect.Effect<void> => {
+  const fibers = [...live].flatMap(({ fiber }) => (fiber === undefined ? [] : [fiber]))
+  for (const connection of live) connection.wire.destroy()
   return Fiber.interruptAll(fibers)
 }
 

@@ -1,9 +1,12 @@
 /** What a connection needs of its broker. */
 
+import type * as Fiber from "effect/Fiber"
 import type { DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { Dispatcher } from "../actor/Dispatcher.ts"
 import type { PagePool } from "../protocol/ByteSink.ts"
 import type { Decoder } from "../protocol/Decoder.ts"
+import type { MalformedPacket } from "../protocol/MalformedPacket.ts"
+import type { Connect } from "../protocol/Packet.ts"
 import type { Connection } from "./Connection.ts"
 
 export interface ConnectionContext {
@@ -14,6 +17,12 @@ export interface ConnectionContext {
   readonly deadlines: DeadlineWheel
   readonly pages: PagePool
   readonly decoder: () => Decoder
+  /** Starts the fiber that serves the connection from its CONNECT to its end. */
+  readonly serve: (connection: Connection, connect: Connect) => Fiber.RuntimeFiber<void>
+  /** What came first is no CONNECT that could be served. */
+  readonly refuse: (connection: Connection, error: MalformedPacket) => void
+  /** The wire has closed. Called once. */
+  readonly gone: (connection: Connection) => void
   /** A handshake has taken too long: its connection is about to be destroyed. */
   readonly timedOut: (connection: Connection) => void
   /** True while the broker shuts down and is told not to publish the wills of those it disconnects. */

@@ -150,8 +150,8 @@ export class Tenant implements Behaviour<TenantMessage> {
     })
 
   /** A client at the end of its handshake asks for its session. */
-  admit(message: Omit<Admit, "_tag">): void {
-    this.actor.signal({ _tag: "Admit", ...message })
+  admit(message: Admit): void {
+    this.actor.signal(message)
   }
 
   /** Takes up a stored session. Before the tenant serves anybody. */
