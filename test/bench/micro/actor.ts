@@ -2,8 +2,8 @@
  * What it costs to wake one of 1,000 actors with a message, by the way in which the actor waits: a fiber on
  * an Effect `Queue`, a fiber on an Effect `Mailbox`, our actors on the dispatcher. It is the fan-out of one
  * PUBLISH to 1,000 sessions, and the reason why the kernel has a dispatcher. One actor alone shows what a
- * whole tick of the dispatcher costs, as in a broker that is nearly idle. The ratios count; absolute times
- * depend on the machine.
+ * whole tick of the dispatcher costs, as in a broker that is nearly idle. A figure is for a wake with all its
+ * messages. The ratios count; absolute times depend on the machine.
  */
 
 import * as Effect from "effect/Effect"
@@ -14,6 +14,7 @@ import { Actor } from "../../../src/actor/Actor.ts"
 import { Dispatcher } from "../../../src/actor/Dispatcher.ts"
 import type { Mailbox } from "../../../src/actor/Mailbox.ts"
 import type { Figure, RunOptions } from "./run.ts"
+import { sampleOf } from "./Sampling.ts"
 
 /** Actors woken in a round of a fan-out. */
 const FAN_OUT = 1_000
@@ -117,7 +118,7 @@ const onDispatcher = ({ name, actors = FAN_OUT, tenants = 1, messagesPerWake = 1
 
 const eventLoopTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-/** Wakes every actor `rounds` times, each round after the one before was handled; microseconds a wake. */
+/** Wakes every actor `rounds` times, each round after the one before was handled; nanoseconds a wake. */
 const wakeAll = async (contender: Contender, tell: (actor: number) => void, tally: Tally, rounds: number) => {
   const { actors, messagesPerWake } = contender
   const startedAt = performance.now()
@@ -126,7 +127,7 @@ const wakeAll = async (contender: Contender, tell: (actor: number) => void, tall
     for (let actor = 0; actor < actors; actor++) tell(actor)
     while (tally.handled < target) await eventLoopTurn()
   }
-  return ((performance.now() - startedAt) * 1_000) / (rounds * actors)
+  return ((performance.now() - startedAt) * 1e6) / (rounds * actors)
 }
 
 /** The median of several samples: one that another process fell into does not count. */
@@ -138,10 +139,9 @@ const measure = (contender: Contender, sampleMs: number): Effect.Effect<Figure> 
     const warmUpRounds = Math.ceil(20_000 / contender.actors)
     yield* sample(warmUpRounds)
     const estimate = yield* sample(warmUpRounds)
-    const rounds = Math.max(3, Math.round((sampleMs * 1_000) / (estimate * contender.actors)))
-    const samples = yield* Effect.replicateEffect(sample(rounds), 5)
-    samples.sort((a, b) => a - b)
-    return { name: contender.name, value: samples[2] ?? Number.NaN, unit: "µs/wake" }
+    const rounds = Math.max(3, Math.round((sampleMs * 1e6) / (estimate * contender.actors)))
+    const samples = yield* Effect.replicateEffect(sample(rounds), 9)
+    return { name: contender.name, unit: "ns", ...sampleOf(samples) }
   }).pipe(Effect.scoped)
 
 const contenders = [
@@ -150,8 +150,9 @@ const contenders = [
   onDispatcher({ name: "" }),
   onDispatcher({ name: ", 100 tenants", tenants: 100 }),
   onDispatcher({ name: ", 20 messages a wake", messagesPerWake: 20 }),
+  onDispatcher({ name: ", a turn's 256 messages a wake", messagesPerWake: 256 }),
   onDispatcher({ name: ", alone: a whole tick", actors: 1 })
 ]
 
 export const run = (options: RunOptions): Promise<ReadonlyArray<Figure>> =>
-  Effect.runPromise(Effect.forEach(contenders, (contender) => measure(contender, options.quick ? 20 : 200)))
+  Effect.runPromise(Effect.forEach(contenders, (contender) => measure(contender, options.quick ? 10 : 100)))

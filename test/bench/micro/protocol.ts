@@ -2,7 +2,7 @@
  * What the codec costs for each packet: `bun test/bench/micro/run.ts [--quick] protocol`. `mqtt-packet`
  * stands beside it as the yardstick: the same bytes, the same packets.
  *
- * Times are the best of several rounds over a chunk of 256 packets. A PUBLISH has a topic of 24 bytes and a
+ * Times are for each of a chunk of 256 packets, the median of many rounds. A PUBLISH has a topic of 24 bytes and a
  * payload of 64; one of version 5 also has a content type, a response topic and a user property to forward.
  */
 
@@ -19,32 +19,20 @@ import {
 } from "../../../src/protocol/PublishWriter.ts"
 import { concat, properties, raw } from "../../support/raw.ts"
 import type { Figure, RunOptions } from "./run.ts"
+import { type Sample, sampled } from "./Sampling.ts"
 
 const packetsInChunk = 256
 
 type Version = 4 | 5
 
 export const run = (options: RunOptions): ReadonlyArray<Figure> => {
-  const measure = (work: () => void): number => best(work, options.quick ? 2e7 : 4e8)
+  const measure: Measure = (work) => sampled(packetsInChunk, options.quick ? 2e7 : 4e8, work)
   return [...decoding(measure), ...connecting(measure), ...encoding(measure), ...acknowledging(measure)]
 }
 
-type Measure = (work: () => void) => number
+type Measure = (work: () => void) => Sample
 
-const figure = (name: string, value: number): Figure => ({ name, value, unit: "ns" })
-
-/** Nanoseconds per packet in the best of the rounds that fit into the time. */
-const best = (work: () => void, timeNs: number): number => {
-  let least = Number.POSITIVE_INFINITY
-  const endNs = Bun.nanoseconds() + timeNs
-  for (let nowNs = Bun.nanoseconds(); nowNs < endNs; ) {
-    work()
-    const afterNs = Bun.nanoseconds()
-    least = Math.min(least, afterNs - nowNs)
-    nowNs = afterNs
-  }
-  return least / packetsInChunk
-}
+const figure = (name: string, sample: Sample): Figure => ({ name, unit: "ns", ...sample })
 
 const chunkOf = (packetOf: (index: number) => Uint8Array): Buffer =>
   concat(...Array.from({ length: packetsInChunk }, (_, index) => packetOf(index)))
@@ -173,7 +161,7 @@ const contentOf = (version: Version): Publish => {
 
 const encoding = (measure: Measure): ReadonlyArray<Figure> => {
   const sink = new ByteSink(new PagePool())
-  const each = (write: () => void): number =>
+  const each = (write: () => void): Sample =>
     measure(() => {
       for (let index = 0; index < packetsInChunk; index++) write()
       sink.release()
@@ -218,7 +206,7 @@ const libraryProperties = {
 
 const acknowledging = (measure: Measure): ReadonlyArray<Figure> => {
   const sink = new ByteSink(new PagePool())
-  const each = (write: () => void): number =>
+  const each = (write: () => void): Sample =>
     measure(() => {
       for (let index = 0; index < packetsInChunk; index++) write()
       sink.release()

@@ -19,6 +19,8 @@ export interface Figure {
   readonly name: string
   readonly value: number
   readonly unit: string
+  /** The distance between the quartiles of the rounds as a share of the value; absent for what is done once. */
+  readonly spread?: number
 }
 
 interface MicroBenchmark {
@@ -35,8 +37,9 @@ const format = (value: number): string => {
 
 const print = (benchmark: string, figures: ReadonlyArray<Figure>): void => {
   console.log(`\n${benchmark}`)
-  for (const { name, unit, value } of figures) {
-    console.log(`  ${name.padEnd(64)} ${format(value).padStart(12)} ${unit}`)
+  for (const { name, spread, unit, value } of figures) {
+    const noise = spread === undefined ? "" : `±${Math.round(spread * 50)}%`
+    console.log(`  ${name.padEnd(64)} ${format(value).padStart(12)} ${unit.padEnd(6)} ${noise.padStart(5)}`)
   }
 }
 

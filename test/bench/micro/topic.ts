@@ -1,7 +1,7 @@
 /**
  * What the topic indexes cost: `bun test/bench/micro/run.ts [--quick] topic`.
  *
- * Times are the best of several rounds over prepared texts, after a warm-up; bytes are what the heap loses
+ * Times are the median of many rounds over prepared texts, after a warm-up; bytes are what the heap loses
  * when everything is removed again, without the filters and topics themselves. Quick runs take 100,000 in
  * place of 1,000,000.
  */
@@ -10,6 +10,7 @@ import { heapStats } from "bun:jsc"
 import { SubscriptionTrie } from "../../../src/topic/SubscriptionTrie.ts"
 import { TopicTree } from "../../../src/topic/TopicTree.ts"
 import type { Figure, RunOptions } from "./run.ts"
+import { nanosecondsOf, type Sample, sampled } from "./Sampling.ts"
 
 export const run = (options: RunOptions): ReadonlyArray<Figure> => {
   const large = options.quick ? 100_000 : 1_000_000
@@ -27,6 +28,8 @@ export const run = (options: RunOptions): ReadonlyArray<Figure> => {
     ...retained(large)
   ]
 }
+
+const timeNs = 2e8
 
 const key = {}
 const value = {}
@@ -52,7 +55,7 @@ const subscriptions = (
   }
   const added = last - start
   const full = heapBytes()
-  const removed = nanoseconds(() => {
+  const removed = nanosecondsOf(() => {
     for (const filter of filters) trie.delete(filter, key)
   })
   const bytes = full - heapBytes()
@@ -70,8 +73,8 @@ const matching = (count: number): ReadonlyArray<Figure> => {
   for (const filter of textsOf(count, (id) => `${lineOf(id)}/device-${id}/+`)) trie.set(filter, key, value)
   for (const filter of ["plant/+/+/gateway/+", "plant/site-7/#", "other/+/#"]) trie.set(filter, key, value)
   const into: Array<object> = []
-  const nsPerMatch = (topics: ReadonlyArray<string>): number =>
-    best(topics.length, () => {
+  const perMatch = (topics: ReadonlyArray<string>): Sample =>
+    sampled(topics.length, timeNs, () => {
       for (const topic of topics) {
         into.length = 0
         trie.match(topic, into)
@@ -84,8 +87,8 @@ const matching = (count: number): ReadonlyArray<Figure> => {
   ]
   return rows.map(([row, topicOf]) => ({
     name: `trie, ${count} subscriptions: match, ${row}`,
-    value: nsPerMatch(textsOf(1_000, topicOf)),
-    unit: "ns"
+    unit: "ns",
+    ...perMatch(textsOf(1_000, topicOf))
   }))
 }
 
@@ -93,24 +96,28 @@ const retained = (count: number): ReadonlyArray<Figure> => {
   const topicOf = (id: number): string => `${lineOf(id)}/device-${id}/state`
   const topics = textsOf(count, topicOf)
   const tree = new TopicTree<object>()
-  const added = nanoseconds(() => setAll(tree, topics))
+  const added = nanosecondsOf(() => setAll(tree, topics))
   const some = textsOf(1_000, (id) => topicOf((id * 7_919) % count))
   const name = `retained, ${count} topics`
-  const nsPerMatch = (filters: ReadonlyArray<string>): number =>
-    best(filters.length, () => {
+  const perMatch = (filters: ReadonlyArray<string>): Sample =>
+    sampled(filters.length, timeNs, () => {
       for (const filter of filters) tree.match(filter, () => true)
     })
   const rows: ReadonlyArray<Figure> = [
     { name: `${name}: add`, value: (count * 1e9) / added, unit: "/s" },
-    { name: `${name}: replace`, value: best(1_000, () => setAll(tree, some)), unit: "ns" },
-    { name: `${name}: look up a topic`, value: nsPerMatch(some), unit: "ns" },
+    { name: `${name}: replace`, unit: "ns", ...sampled(1_000, timeNs, () => setAll(tree, some)) },
+    { name: `${name}: look up a topic`, unit: "ns", ...perMatch(some) },
     {
       name: `${name}: look up {device}/+, one match`,
-      value: nsPerMatch(textsOf(1_000, (id) => some[id]?.replace("/state", "/+") ?? "")),
-      unit: "ns"
+      unit: "ns",
+      ...perMatch(textsOf(1_000, (id) => some[id]?.replace("/state", "/+") ?? ""))
     },
-    { name: `${name}: look up other/#, none`, value: nsPerMatch(["other/#"]), unit: "ns" },
-    { name: `${name}: # in pages of 256, per topic`, value: best(count, () => replay(tree)), unit: "ns" }
+    { name: `${name}: look up other/#, none`, unit: "ns", ...perMatch(["other/#"]) },
+    {
+      name: `${name}: # in pages of 256, per topic`,
+      unit: "ns",
+      ...sampled(count, timeNs, () => replay(tree))
+    }
   ]
   const full = heapBytes()
   for (const topic of topics) tree.delete(topic)
@@ -140,19 +147,4 @@ const heapBytes = (): number => {
   Bun.gc(true)
   const { extraMemorySize, heapSize } = heapStats()
   return heapSize + extraMemorySize
-}
-
-const nanoseconds = (work: () => void): number => {
-  const start = Bun.nanoseconds()
-  work()
-  return Bun.nanoseconds() - start
-}
-
-/** Nanoseconds per unit in the best of the rounds that fit about a fifth of a second. */
-const best = (units: number, work: () => void): number => {
-  const first = nanoseconds(work)
-  const rounds = Math.min(200, Math.max(3, Math.ceil(2e8 / first)))
-  let least = first
-  for (let round = 0; round < rounds; round++) least = Math.min(least, nanoseconds(work))
-  return least / units
 }
