@@ -1,5 +1,7 @@
 /** How a micro-benchmark takes its time: many rounds, their median, and how far apart they are. */
 
+import { seeded } from "../../support/raw.ts"
+
 export interface Sample {
   /** Nanoseconds a unit: the median of the rounds. */
   readonly value: number
@@ -36,25 +38,14 @@ export const sampled = (units: number, timeNs: number, work: () => void): Sample
   return sampleOf(values)
 }
 
-/** A sequence of numbers in [0, 1) that is the same for the same seed (mulberry32). */
-export const randomFrom = (seed: number): (() => number) => {
-  let state = seed
-  return () => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32
-  }
-}
-
 /** The seed of every order in which something is looked up. */
 export const seed = 42
 
 export const shuffled = <A>(values: ReadonlyArray<A>): ReadonlyArray<A> => {
-  const random = randomFrom(seed)
+  const below = seeded(seed)
   const result = [...values]
   for (let index = result.length - 1; index > 0; index--) {
-    const other = Math.floor(random() * (index + 1))
+    const other = below(index + 1)
     ;[result[index], result[other]] = [result[other]!, result[index]!]
   }
   return result
