@@ -141,7 +141,7 @@ const decoding = (): HotPath => {
   decoder.push(raw.connect({ clientId: "device-0042" }))
   decoder.next()
   const chunk = concat(...Array.from({ length: packets }, () => publish))
-  const chunks = 100
+  const chunks = 300
   return {
     name: "decode a PUBLISH",
     against: "computing",
@@ -166,7 +166,7 @@ const encoding = (): HotPath => {
   if (packet?._tag !== "Publish") throw new Error("PUBLISH was not decoded")
   const frame = publishFrame(4, packet, true)
   const sink = new ByteSink(new PagePool())
-  const chunks = 200
+  const chunks = 1_000
   return {
     name: "encode a PUBLISH from a shared frame",
     against: "computing",
@@ -186,7 +186,7 @@ const looking = (): HotPath => {
   const topics = Array.from({ length: 1_000 }, (_, id) => `plant/line-7/device-${id}`)
   for (const each of topics) trie.set(each, peer, subscriptionOf(peer))
   const cache = new MatchCache(trie, 100_000)
-  const times = 200
+  const times = 1_000
   return {
     name: "look up a topic in the match cache",
     against: "computing",

@@ -2,8 +2,9 @@
  * What the codec costs for each packet: `bun test/bench/micro/run.ts [--quick] protocol`. `mqtt-packet`
  * stands beside it as the yardstick: the same bytes, the same packets.
  *
- * Times are for each of a chunk of 256 packets, the median of many rounds. A PUBLISH has a topic of 24 bytes and a
- * payload of 64; one of version 5 also has a content type, a response topic and a user property to forward.
+ * Times are for each of a chunk of 256 packets, the median of many rounds. A PUBLISH has a topic of 24 bytes
+ * and a payload of 64; one of version 5 also has a content type, a response topic and a user property to
+ * forward.
  */
 
 import { generate, type Packet as LibraryPacket, parser as makeParser } from "mqtt-packet"

@@ -19,7 +19,7 @@ export interface Figure {
   readonly name: string
   readonly value: number
   readonly unit: string
-  /** The distance between the quartiles of the rounds as a share of the value; absent for what is done once. */
+  /** Between the quartiles of the rounds, as a share of the value; absent for what is done once. */
   readonly spread?: number
 }
 
