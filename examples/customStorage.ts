@@ -1,5 +1,5 @@
 /**
- * Your own storage: a journal that appends its records to a file, a line each, and is read back at the next
+ * Your own storage: a journal that appends its units to a file, a line each, and is read back at the next
  * start. Acknowledgements wait until the lines are written, so what a client was promised is there after a
  * crash of the process. (For a power cut it would have to call fsync, and for a long life it would have to be
  * compacted.)
@@ -9,7 +9,6 @@ import { mkdtempSync, rmSync } from "node:fs"
 import { appendFile, readFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import { deserialize, serialize } from "node:v8"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
@@ -18,9 +17,12 @@ import { Authenticator } from "../src/auth/Authenticator.ts"
 import { Authorizer } from "../src/auth/Authorizer.ts"
 import { Broker } from "../src/Broker.ts"
 import { EventSink } from "../src/events/EventSink.ts"
-import type { DurableRecord, StoredMessage } from "../src/storage/DurableRecord.ts"
+import { type DurableRecord, Recorded } from "../src/storage/DurableRecord.ts"
 import { DurableState } from "../src/storage/DurableState.ts"
+import { decodeFrame } from "../src/storage/frame/FrameReader.ts"
+import { encodeFrame } from "../src/storage/frame/FrameWriter.ts"
 import { Journal } from "../src/storage/Journal.ts"
+import { applyUnit, queuePage } from "../src/storage/memory.ts"
 import { RetainedStore } from "../src/storage/RetainedStore.ts"
 import { SessionStore } from "../src/storage/SessionStore.ts"
 import { StorageError } from "../src/storage/StorageError.ts"
@@ -29,29 +31,16 @@ import { TenantDirectory } from "../src/tenant/TenantDirectory.ts"
 import { tcpListener } from "../src/transport/Tcp.ts"
 import { Transports } from "../src/transport/Transport.ts"
 
-/**
- * A record as a line of text. Of a message it takes what a store keeps: the router's publications hold more.
- */
-const encode = (record: DurableRecord): string =>
-  serialize("message" in record ? { ...record, message: plain(record.message) } : record).toString("base64")
+/** A unit as a line of text: its records in a frame. */
+const encode = (records: ReadonlyArray<DurableRecord>): string =>
+  `${Buffer.from(encodeFrame(0, records)).toString("base64")}\n`
 
-const plain = ({
-  expiresAtMs,
-  forwardedProperties,
-  payload,
-  qos,
-  retain,
-  topic
-}: StoredMessage): StoredMessage => ({
-  topic: { name: topic.name, bytes: topic.bytes },
-  payload,
-  forwardedProperties,
-  qos,
-  retain,
-  expiresAtMs
-})
+const decode = (line: string): ReadonlyArray<DurableRecord> =>
+  decodeFrame(Buffer.from(line, "base64")).records
 
-const decode = (line: string): DurableRecord => deserialize(Buffer.from(line, "base64"))
+/** Its message was acknowledged before we came to writing it. */
+const isElided = (record: DurableRecord): boolean =>
+  record._tag === "Enqueue" && record.recorded === Recorded.Elided
 
 /** A journal and the stores over one file. */
 const layerFile = (path: string) =>
@@ -60,23 +49,28 @@ const layerFile = (path: string) =>
       const text = yield* Effect.promise(() => readFile(path, "utf8").catch(() => ""))
       const state = new DurableState()
       for (const line of text.split("\n")) {
-        if (line !== "") state.apply(decode(line))
+        if (line !== "") applyUnit(state, decode(line))
       }
-      // Batches are written one after another; each is committed when its lines are in the file.
+      // Units are written one after another; each is committed when its line is in the file.
       let writing: Promise<void> = Promise.resolve()
       yield* Effect.addFinalizer(() => Effect.promise(() => writing))
-      const append: Journal["Type"]["append"] = (records, committed) => {
-        const lines = records.map((record) => `${encode(record)}\n`).join("")
+      const append: Journal["Type"]["append"] = ({ committed, records }) => {
+        const needed = records.filter((record) => !isElided(record))
+        const line = encode(needed)
+        applyUnit(state, needed)
         writing = writing
-          .then(() => appendFile(path, lines))
+          .then(() => appendFile(path, line))
           .then(
             () => committed(undefined),
             (cause) => committed(new StorageError({ reason: `cannot write ${path}`, cause }))
           )
       }
       return Layer.mergeAll(
-        Layer.succeed(Journal, { append }),
-        Layer.succeed(SessionStore, { sessions: Stream.fromIterable(state.sessions()) }),
+        Layer.succeed(Journal, { append, status: () => "ready", whenRelieved: (resume) => resume() }),
+        Layer.succeed(SessionStore, {
+          sessions: Stream.fromIterable(state.sessions()),
+          queue: (request, answer) => answer(queuePage(state, request))
+        }),
         Layer.succeed(RetainedStore, { messages: Stream.fromIterable(state.retained()) })
       )
     })

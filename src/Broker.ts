@@ -132,7 +132,8 @@ const make = (
     const { report } = yield* EventSink
     const authenticator = yield* Authenticator
     const authorizer = yield* Authorizer
-    const { append } = yield* Journal
+    const journal = yield* Journal
+    const { queue: readQueue } = yield* SessionStore
     const dispatcher = yield* Dispatcher.make()
     const timekeeper = yield* Timekeeper.make()
     const tenants = yield* makeTenants({
@@ -140,7 +141,7 @@ const make = (
       timekeeper,
       report,
       random: yield* randomNumbers,
-      services: { append, ...askedServices(authenticator, authorizer) }
+      services: { journal, readQueue, ...askedServices(authenticator, authorizer) }
     } satisfies TenantContext)
     yield* restore(tenants)
     const connections = yield* makeConnections(options, {

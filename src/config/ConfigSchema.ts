@@ -113,6 +113,16 @@ const Session = Schema.Struct({
     oneOf("drop-oldest", "drop-newest", "disconnect"),
     "What happens when a session's queue is full"
   ),
+  tenantQueueBytesMax: setting(
+    "tenantQueueBytesMax",
+    size(0, sizeMax),
+    "Payload that waits for all of a tenant's sessions together"
+  ),
+  durability: setting(
+    "durability",
+    oneOf("memory", "os", "disk"),
+    "What an acknowledged message survives: nothing, a killed process, a power cut"
+  ),
   queueQos0: setting("queueQos0", boolean, "Queue QoS 0 messages for absent clients as well"),
   outboundBytesMax: setting(
     "outboundBytesMax",

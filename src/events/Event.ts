@@ -15,6 +15,8 @@ export type DropReason =
   | "not-authorized"
   | "no-members"
   | "retained-quota"
+  | "tenant-queue-full"
+  | "not-stored"
 
 interface OfClient {
   readonly tenant: string

@@ -11,7 +11,8 @@ import type { Publish, PublishContent, Qos, Topic, Will } from "../protocol/Pack
 import { type Frame, publishFrame } from "../protocol/PublishWriter.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { asBuffer } from "../protocol/Utf8.ts"
-import type { StoredMessage } from "../storage/DurableRecord.ts"
+import type { DurableRecord, StoredMessage } from "../storage/DurableRecord.ts"
+import { Gathering, type Store } from "./Gathering.ts"
 import type { Publisher } from "./Subscriber.ts"
 
 /** Payload bytes up to which `keep` copies without a look at what it would save. */
@@ -28,6 +29,8 @@ export interface PublicationOrigin {
   /** Which connection of the publisher it came on. */
   readonly epoch: number
   readonly receivedAtMs: number
+  /** Where the publisher itself is not at hand. */
+  readonly publisherId?: string
 }
 
 export class Publication implements PublishContent {
@@ -48,6 +51,8 @@ export class Publication implements PublishContent {
   readonly epoch: number
   /** Milliseconds since the epoch; 0 when it never expires. */
   readonly expiresAtMs: number
+  /** The trace that it belongs to; undefined when it is not traced. */
+  traceContext: string | undefined = undefined
   /** How many targets it has; with more than one the encoded frame is worth keeping. Set by the router. */
   targets = 0
   private kept = false
@@ -57,6 +62,8 @@ export class Publication implements PublishContent {
    */
   private holds = 1
   private outcome: ReasonCode = ReasonCode.Success
+  /** What is stored with it in one unit, as long as that has not been handed to the journal. */
+  gathering: Gathering | undefined = undefined
   private frames: [Frame | undefined, Frame | undefined, Frame | undefined, Frame | undefined] | undefined
 
   constructor(content: PublishContent, header: PublicationHeader, origin: PublicationOrigin) {
@@ -68,7 +75,7 @@ export class Publication implements PublishContent {
     this.qos = header.qos
     this.retain = header.retain
     this.publisher = origin.publisher
-    this.publisherId = origin.publisher?.clientId ?? ""
+    this.publisherId = origin.publisher?.clientId ?? origin.publisherId ?? ""
     this.packetId = origin.packetId
     this.epoch = origin.epoch
     this.expiresAtMs =
@@ -92,7 +99,8 @@ export class Publication implements PublishContent {
   }
 
   static fromStored(message: StoredMessage): Publication {
-    const { expiresAtMs, forwardedProperties, payload, qos, retain, topic } = message
+    if (message instanceof Publication) return message
+    const { expiresAtMs, forwardedProperties, payload, publisherId, qos, retain, topic } = message
     const content = {
       topic,
       source: payload,
@@ -101,7 +109,10 @@ export class Publication implements PublishContent {
       forwardedProperties
     }
     const header = { qos, retain, messageExpiryInterval: expiresAtMs === 0 ? -1 : expiresAtMs / 1000 }
-    return new Publication(content, header, { publisher: undefined, packetId: 0, epoch: 0, receivedAtMs: 0 })
+    const origin = { publisher: undefined, publisherId, packetId: 0, epoch: 0, receivedAtMs: 0 }
+    const publication = new Publication(content, header, origin)
+    publication.traceContext = message.traceContext
+    return publication
   }
 
   get payloadBytes(): number {
@@ -161,6 +172,27 @@ export class Publication implements PublishContent {
   routed(outcome: ReasonCode): void {
     if (this.outcome === ReasonCode.Success) this.outcome = outcome
     this.settle(true)
+  }
+
+  /**
+   * The record is stored together with the copies of those who get the message: with those that the router
+   * has yet to hand it to, who must say `contributed` when that is done.
+   */
+  gather(record: DurableRecord, store: Store): void {
+    if (this.gathering === undefined) {
+      this.hold()
+      this.gathering = new Gathering(store, (outcome) => this.settle(outcome === undefined))
+    }
+    this.gathering.expect()
+    this.gathering.add(record)
+  }
+
+  /** One of those that were expected has added its records. */
+  contributed(): void {
+    const { gathering } = this
+    if (gathering?.contributed() !== true) return
+    this.gathering = undefined
+    gathering.commit()
   }
 
   /** One hold less. With the last the publisher hears the outcome, if it waits for one. */

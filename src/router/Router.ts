@@ -16,11 +16,11 @@ import type { RunQueue } from "../actor/Dispatcher.ts"
 import type { Mailbox } from "../actor/Mailbox.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { RetainRecord, StoredMessage } from "../storage/DurableRecord.ts"
-import type { Journal } from "../storage/Journal.ts"
 import type { Counters } from "../telemetry/Counters.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import { SubscriptionTrie } from "../topic/SubscriptionTrie.ts"
 import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
+import type { Store } from "./Gathering.ts"
 import { MatchCache, type Route } from "./MatchCache.ts"
 import type { Publication } from "./Publication.ts"
 import { RetainedMessages } from "./RetainedMessages.ts"
@@ -50,7 +50,10 @@ export interface MemberAway {
   readonly groups: ReadonlyArray<SharedGroup>
 }
 
-/** Messages of a shared group that the member they were given to has not acknowledged. */
+/**
+ * Messages of a shared group that the member they were given to has not acknowledged. They are held, and
+ * expect the router's contribution, until they are handed on.
+ */
 export interface Redispatch {
   readonly _tag: "Redispatch"
   readonly group: SharedGroup
@@ -72,7 +75,10 @@ export type RouterMessage =
 
 export interface RouterOptions {
   readonly tenant: string
-  readonly append: Journal["Type"]["append"]
+  /** Makes records durable as one unit that can be refused. */
+  readonly store: Store
+  /** False while nothing can be stored. */
+  readonly canStore: () => boolean
   readonly runQueue: RunQueue
   readonly wheel: DeadlineWheel
   readonly fork: ForkChild
@@ -138,6 +144,11 @@ export class Router implements Behaviour<RouterMessage> {
     this.actor.signal(message)
   }
 
+  /** The shared group of that key; undefined when nobody is in it. */
+  group(key: string): SharedGroup | undefined {
+    return this.groups.get(key)
+  }
+
   /** A publisher that is gone does not wait for room any more. */
   forget(publisher: Publisher): void {
     this.refused.delete(publisher)
@@ -188,7 +199,7 @@ export class Router implements Behaviour<RouterMessage> {
     const { held, records } = this
     this.records = []
     this.held = []
-    this.options.append(records, (failure) => {
+    this.options.store(records, (failure) => {
       for (const publication of held) publication.settle(failure === undefined)
     })
   }
@@ -223,7 +234,8 @@ export class Router implements Behaviour<RouterMessage> {
   }
 
   private route(publication: Publication, nowMs: number): number {
-    const { counters } = this.options
+    const { canStore, counters } = this.options
+    if (publication.retain && publication.qos > 0 && !canStore()) return this.refuse(publication)
     const accepted = !publication.retain || this.retain(publication, nowMs)
     const { groups, targets } = this.cache.lookup(publication.topic.name)
     const { publisher } = publication
@@ -241,8 +253,17 @@ export class Router implements Behaviour<RouterMessage> {
       if (!group.deliver(publication)) counters.droppedMailboxFull++
     }
     if (!matched) counters.messagesUnmatched++
+    publication.contributed()
     publication.routed(outcome(accepted, matched))
     return 1 + targets.length
+  }
+
+  /** A retained message that cannot be stored: its publisher is to send it again. */
+  private refuse(publication: Publication): number {
+    this.options.counters.droppedNotStored++
+    publication.contributed()
+    publication.routed(ReasonCode.UnspecifiedError)
+    return 1
   }
 
   /** The group may have come to its end meanwhile, and have begun anew. */
@@ -250,14 +271,23 @@ export class Router implements Behaviour<RouterMessage> {
     const members = this.groups.get(group.key)
     for (const publication of publications) {
       if (members?.deliver(publication) !== true) this.options.counters.droppedNoMembers++
+      publication.contributed()
+      publication.settle(true)
     }
   }
 
   private retain(publication: Publication, nowMs: number): boolean {
+    if (!this.options.canStore()) return false
     const accepted = this.retained.retain(publication, nowMs)
     if (accepted) {
-      this.record(publication.isExpired(nowMs) ? removalOf(publication) : publication)
-      this.held.push(publication.hold())
+      const message = publication.isExpired(nowMs) ? removalOf(publication) : publication
+      const { gathering } = publication
+      if (gathering === undefined) {
+        this.record(message)
+        this.held.push(publication.hold())
+      } else {
+        gathering.add({ _tag: "Retain", tenant: this.options.tenant, message })
+      }
     }
     if (publication.expiresAtMs !== 0) this.sweepAt(publication.expiresAtMs)
     return accepted
@@ -340,7 +370,9 @@ const removalOf = ({ qos, topic }: Publication): StoredMessage => ({
   forwardedProperties: nothing,
   qos,
   retain: true,
-  expiresAtMs: 0
+  expiresAtMs: 0,
+  publisherId: "",
+  traceContext: undefined
 })
 
 const bytesOf = (message: RouterMessage): number => (message._tag === "Publication" ? message.bytes : 0)

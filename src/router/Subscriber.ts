@@ -30,6 +30,8 @@ export interface Delivery {
   readonly options: DeliveryOptions
   /** The session holds the publication until it has stored its copy. */
   readonly isHeld: boolean
+  /** Its copy is expected in the unit that the publication gathers. */
+  readonly isExpected: boolean
 }
 
 export interface Publisher {

@@ -13,9 +13,7 @@
  */
 
 import { Fifo } from "../actor/Fifo.ts"
-import type { Qos } from "../protocol/Packet.ts"
-import type { Publication } from "../router/Publication.ts"
-import type { DeliveryOptions } from "../router/Subscriber.ts"
+import { type OutboundEntry, Phase } from "./OutboundEntry.ts"
 
 export const PACKET_IDS = 65_535
 
@@ -23,43 +21,6 @@ export const PACKET_IDS = 65_535
 const IDLE_PLACES = 64
 /** Entries taken out of the middle of the line that are left standing in it, if that is less than half. */
 const GAPS_KEPT = 32
-
-/** How far the delivery of a message has come. */
-export const Phase = {
-  Waiting: 0,
-  /** PUBLISH sent; PUBACK or PUBREC outstanding. */
-  Published: 1,
-  /** PUBREC received, PUBREL sent; PUBCOMP outstanding. [MQTT-4.3.3-6] */
-  Released: 2,
-  /** Completed, expired or dropped: no longer in the queue. */
-  Gone: 3
-} as const
-export type Phase = (typeof Phase)[keyof typeof Phase]
-
-export interface OutboundEntry {
-  readonly publication: Publication
-  readonly options: DeliveryOptions
-  readonly qos: Qos
-  readonly position: number
-  phase: Phase
-  /**
-   * It was sent before, on this connection or an earlier one: the next PUBLISH carries DUP. [MQTT-3.3.1-1]
-   */
-  wasSent: boolean
-}
-
-/** What a store knows of a queue; entries by position, oldest first. */
-export interface RestoredQueue {
-  readonly entries: ReadonlyArray<{
-    readonly position: number
-    readonly publication: Publication
-    readonly options: DeliveryOptions
-    readonly qos: 1 | 2
-    readonly isReleased: boolean
-  }>
-  readonly nextPosition: number
-  readonly sentBefore: number
-}
 
 export class OutboundQueue {
   /** In flight, each at its identifier modulo the length. */
@@ -70,36 +31,16 @@ export class OutboundQueue {
   private inflightCount = 0
   private waitingCount = 0
   private weight = 0
-  /** The position of the next message. */
-  private tail = 0
+  private upcoming = 0
   private sent = 0
+  /** No message below this is held. */
+  private low = 0
   /** What a resumed session owes again, oldest first, and how much of that has been sent. */
-  private owed: ReadonlyArray<OutboundEntry> = []
+  private owed: Array<OutboundEntry> = []
   private owedAt = 0
   /** Messages in flight from this position on have not been sent on this connection. */
   private resend = Number.POSITIVE_INFINITY
   private sentSinceRewind = 0
-
-  /**
-   * A queue as it was stored: positions go on at `nextPosition`, and those below `sentBefore` may have been
-   * sent.
-   */
-  static restore(stored: RestoredQueue): OutboundQueue {
-    const queue = new OutboundQueue()
-    const { nextPosition, sentBefore } = stored
-    for (const { isReleased, options, position, publication, qos } of stored.entries) {
-      queue.tail = position
-      const entry = queue.push(publication, options, qos)
-      if (position >= sentBefore) continue
-      entry.wasSent = true
-      if (queue.next() !== entry) continue
-      queue.advance(entry)
-      if (isReleased) entry.phase = Phase.Released
-    }
-    queue.tail = nextPosition
-    queue.sent = Math.min(sentBefore, nextPosition)
-    return queue
-  }
 
   /** Messages that have not been sent yet. */
   get waiting(): number {
@@ -139,20 +80,61 @@ export class OutboundQueue {
     return this.sentSinceRewind > PACKET_IDS / 2 && this.isBlocked
   }
 
-  push(publication: Publication, options: DeliveryOptions, qos: Qos): OutboundEntry {
-    const entry: OutboundEntry = {
-      publication,
-      options,
-      qos,
-      position: this.tail,
-      phase: Phase.Waiting,
-      wasSent: false
-    }
+  /** The position of the next message. */
+  get nextPosition(): number {
+    return this.upcoming
+  }
+
+  /** Gives out the next position. */
+  takePosition(): number {
+    return this.upcoming++
+  }
+
+  /**
+   * Positions go on where an earlier life of the queue stopped, and those below `sent` were sent in it.
+   * Nothing below `low` is held; nothing at all when it is undefined.
+   */
+  goOn(nextPosition: number, sent: number, low: number | undefined): void {
+    this.upcoming = nextPosition
+    this.sent = Math.min(sent, nextPosition)
+    this.low = low ?? nextPosition
+  }
+
+  /** A message that has not been sent takes its place at the end of the line. */
+  push(entry: OutboundEntry): void {
     this.line.push(entry)
-    this.tail++
     this.waitingCount++
-    this.weight += publication.bytes
-    return entry
+    this.weight += entry.publication.bytes
+  }
+
+  /** A message that an earlier connection sent is owed again, after those that already are. */
+  owe(entry: OutboundEntry): void {
+    this.inflightCount++
+    this.weight += entry.publication.bytes
+    this.place(entry)
+    this.owed.push(entry)
+    this.resend = Math.min(this.resend, entry.position)
+  }
+
+  /** Lets go of everything; what was in flight counts as sent. */
+  clear(): void {
+    this.window = []
+    this.line.clear()
+    this.gaps = 0
+    this.inflightCount = 0
+    this.waitingCount = 0
+    this.weight = 0
+    this.nothingOwed()
+  }
+
+  /**
+   * The lowest position that is held. The caller knows that none is between the front of the line, or `bound`
+   * when nothing waits in it, and what is in flight.
+   */
+  lowest(bound: number): number {
+    const end = this.oldestWaiting()?.position ?? bound
+    while (this.low < end && this.find(packetIdAt(this.low))?.position !== this.low) this.low++
+    return this.low
   }
 
   /**
@@ -165,7 +147,8 @@ export class OutboundQueue {
       if (entry !== undefined && entry.phase !== Phase.Gone) return entry
     }
     if (this.owedAt > 0) this.nothingOwed()
-    return this.isBlocked ? undefined : this.oldestWaiting()
+    const first = this.oldestWaiting()
+    return first === undefined || !first.maySend || this.isBlocked ? undefined : first
   }
 
   /** What `next` gave has been sent. */
@@ -241,16 +224,16 @@ export class OutboundQueue {
   }
 
   packetIdOf(entry: OutboundEntry): number {
-    return 1 + (entry.position % PACKET_IDS)
+    return packetIdAt(entry.position)
   }
 
   private nothingOwed(): void {
-    this.owed = []
+    if (this.owed.length > 0) this.owed = []
     this.owedAt = 0
     this.resend = Number.POSITIVE_INFINITY
   }
 
-  private inflightInOrder(): ReadonlyArray<OutboundEntry> {
+  private inflightInOrder(): Array<OutboundEntry> {
     if (this.inflightCount === 0) return []
     return this.window.filter((entry) => entry !== undefined).sort((a, b) => a.position - b.position)
   }
@@ -284,3 +267,5 @@ export class OutboundQueue {
     this.gaps = 0
   }
 }
+
+const packetIdAt = (position: number): number => 1 + (position % PACKET_IDS)

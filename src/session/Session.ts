@@ -16,16 +16,21 @@ import type { Mailbox } from "../actor/Mailbox.ts"
 import { MalformedPacket } from "../protocol/MalformedPacket.ts"
 import type { ClientPacket } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { Delivery } from "../router/Subscriber.ts"
 import type { StoredSession } from "../storage/DurableState.ts"
 import { attach } from "./attach.ts"
-import { recordEnd } from "./durability.ts"
+import { discardQueue, recordEnd } from "./durability.ts"
 import { connectionLost, endSession, nextDueMs, onDeadline, onDisconnect } from "./expiry.ts"
 import { forgetUnrouted, onPublish, onPublishDecided, onPublished, onPubrel } from "./inbound.ts"
-import { deliver, giveBack, onAck, onRetainedPage, pump } from "./outbound.ts"
+import { Phase } from "./OutboundEntry.ts"
+import { deliver, dropUnstored, onAck, pump } from "./outbound.ts"
 import { onAuth, onAuthenticated } from "./reauthentication.ts"
+import { letGo, onBacklogPage } from "./refill.ts"
+import { onRetainedPage } from "./replay.ts"
 import { restoreState } from "./restore.ts"
 import type { Attach, ClientLink, Lost, SessionMessage } from "./SessionMessage.ts"
 import { type SessionOptions, SessionOutlet } from "./SessionOutlet.ts"
+import { giveBack } from "./sharing.ts"
 import { onSubscribe, onSubscribeDecided, onSubscribed, onUnsubscribe } from "./subscriptions.ts"
 
 /**
@@ -70,6 +75,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
   stop(): void {
     this.wheel.cancel(this)
     this.router.forget(this)
+    this.unaccount()
     this.actor.stop()
   }
 
@@ -82,6 +88,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
       spent += this.handle(message, nowMs, budget - spent)
     }
     this.commit()
+    this.account()
     this.arm()
     return Math.max(1, spent)
   }
@@ -97,7 +104,9 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     }
     this.wheel.cancel(this)
     recordEnd(state, this)
+    discardQueue(state)
     this.commit()
+    this.account()
     this.services.report({
       _tag: "ActorDefect",
       actor: `session ${state.clientId}`,
@@ -118,6 +127,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     const { isHeld, options, publication } = message
     // Others of the group may still be there.
     if (options.group !== undefined) this.redispatch(options.group, [publication])
+    if (message.isExpected) publication.contributed()
     // The copy of a session that has ended need not be stored.
     if (isHeld) publication.settle(true)
   }
@@ -126,6 +136,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
   restore(stored: StoredSession): void {
     const { state } = this
     restoreState(state, stored, this)
+    this.account()
     this.resubscribe()
     if (stored.isConnected) this.actor.signal({ _tag: "Orphaned" })
     this.arm()
@@ -135,8 +146,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     const { state } = this
     switch (message._tag) {
       case "Delivery":
-        deliver(state, message, nowMs, this)
-        if (message.isHeld) this.settleAfterCommit(message.publication)
+        this.take(message, nowMs)
         return 1
       case "Readable":
         return message.link === state.link ? this.read(nowMs, budget) : 1
@@ -158,6 +168,9 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
       case "Decided":
         if (message.link === state.link) this.proceed(message.allowed, nowMs)
         return this.read(nowMs, budget)
+      case "Stored":
+        this.settleStored(nowMs)
+        return 1
       default:
         return this.handleLifecycle(message, nowMs, budget)
     }
@@ -176,6 +189,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
           | "Subscribed"
           | "RouterHasRoom"
           | "Decided"
+          | "Stored"
       }
     >,
     nowMs: number,
@@ -194,6 +208,15 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
         }
         this.lose(message.withWill, nowMs)
         break
+      case "BacklogPage":
+        onBacklogPage(state, message, nowMs, this)
+        return 1 + (message.deliveries?.length ?? 0)
+      case "StorageRelieved":
+        if (state.parked?._tag !== "Storage") break
+        state.parked = undefined
+        // It could not show that it is there while we did not read.
+        state.lastPacketMs = nowMs
+        return this.read(nowMs, budget)
       case "Reclaim":
         if (!this.isConnected) giveBack(state, message.group, this)
         break
@@ -223,6 +246,26 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     return 1
   }
 
+  private take(delivery: Delivery, nowMs: number): void {
+    const { isExpected, isHeld, publication } = delivery
+    const delivered = deliver(this.state, delivery, nowMs, this)
+    if (isExpected) publication.contributed()
+    // What the queue has taken is settled when that is stored or acknowledged.
+    if (!isHeld || delivered === "kept") return
+    if (delivered === "done") this.settleAfterCommit(publication)
+    else publication.settle(false)
+  }
+
+  /** Messages have come onto the record: QoS 2 may be sent, and what is not to be sent now let go. */
+  private settleStored(nowMs: number): void {
+    const { state } = this
+    for (const entry of this.takeUnstored()) {
+      if (entry.phase !== Phase.Gone) dropUnstored(state, entry, this)
+    }
+    letGo(state)
+    pump(state, nowMs, this)
+  }
+
   /** The client has taken bytes: there is room to send, and perhaps to read again. */
   private drained(nowMs: number, budget: number): number {
     pump(this.state, nowMs, this)
@@ -242,6 +285,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     const link = state.link as ClientLink | undefined
     if (link === undefined) return 1
     let spent = 0
+    this.waitForStorage()
     try {
       while (state.parked === undefined && state.link === link) {
         if (spent >= budget) {
@@ -268,6 +312,15 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     }
     this.depart(nowMs)
     return Math.max(1, spent)
+  }
+
+  /** Nobody is read while more waits to be stored than should: what comes in would only add to it. */
+  private waitForStorage(): void {
+    const { state } = this
+    const { journal } = this.services
+    if (state.parked !== undefined || journal.status() !== "congested") return
+    state.parked = { _tag: "Storage" }
+    journal.whenRelieved(() => this.actor.signal({ _tag: "StorageRelieved" }))
   }
 
   /** A DISCONNECT among the last packets ends the connection in order; else it was lost. */

@@ -11,6 +11,7 @@ import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { Delivery, RetainedPage } from "../router/Subscriber.ts"
 import type { Attachment } from "./attach.ts"
 import type { Ending, Link } from "./Link.ts"
+import type { BacklogPage } from "./refill.ts"
 import type { Session } from "./Session.ts"
 
 /** A link as its session reads from it. */
@@ -46,6 +47,7 @@ export type SessionMessage =
   | Delivery
   | Attach
   | RetainedPage
+  | BacklogPage
   | { readonly _tag: "Readable"; readonly link: Link }
   | { readonly _tag: "Drained"; readonly link: Link }
   | Lost
@@ -57,6 +59,9 @@ export type SessionMessage =
     }
   | { readonly _tag: "Subscribed"; readonly token: number; readonly hasRetained: boolean }
   | { readonly _tag: "RouterHasRoom" }
+  /** Messages of the queue have been put on record, or could not be. */
+  | { readonly _tag: "Stored" }
+  | { readonly _tag: "StorageRelieved" }
   | { readonly _tag: "Reclaim"; readonly group: SharedGroup }
   | { readonly _tag: "Decided"; readonly link: Link | undefined; readonly allowed: ReadonlyArray<boolean> }
   | { readonly _tag: "Authenticated"; readonly link: Link | undefined; readonly step: AuthenticationStep }

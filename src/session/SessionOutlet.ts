@@ -21,11 +21,15 @@ import { Publication } from "../router/Publication.ts"
 import type { Router } from "../router/Router.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, RetainedPage } from "../router/Subscriber.ts"
-import type { SessionRecord } from "../storage/DurableRecord.ts"
-import type { StorageError } from "../storage/StorageError.ts"
+import { type EnqueueRecord, Recorded, type SessionRecord } from "../storage/DurableRecord.ts"
+import type { CommitOutcome, JournalUnit } from "../storage/Journal.ts"
+import { StorageError } from "../storage/StorageError.ts"
 import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
+import type { Backlog } from "./Backlog.ts"
+import { recordAdvance } from "./durability.ts"
 import { refusalOfTopic } from "./inbound.ts"
 import type { Ending } from "./Link.ts"
+import { OutboundEntry, Phase } from "./OutboundEntry.ts"
 import type { AuthRequest } from "./reauthentication.ts"
 import type { SessionMessage } from "./SessionMessage.ts"
 import type { SessionServices } from "./SessionServices.ts"
@@ -43,6 +47,9 @@ const MAIL_QOS0_MAX = 16_384
 const MAIL_MAX = 65_536
 const MAIL_BYTES_MAX = 32 * 1024 * 1024
 const DROP_REPORT_MS = 1000
+/** What is read back of a backlog at a time. */
+const BACKLOG_PAGE = 256
+const BACKLOG_PAGE_BYTES = 1024 * 1024
 
 export interface SessionOptions {
   readonly state: SessionState
@@ -75,6 +82,15 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   private records: Array<SessionRecord> = []
   private actions: Array<() => void> = []
   private held: Array<Publication> = []
+  /** Messages that have entered the queue in this turn. */
+  private kept: Array<OutboundEntry> = []
+  /** Nothing below this position is held; -1 when the turn has not moved it. */
+  private advancedTo = -1
+  /** Messages that could not be stored, until the session has dealt with them. */
+  protected unstored: Array<OutboundEntry> = []
+  private isStoredSignalled = false
+  private accountedMessages = 0
+  private accountedBytes = 0
 
   constructor(options: SessionOptions) {
     super()
@@ -100,7 +116,8 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   }
 
   get inflight(): number {
-    return (this.state.queue?.size ?? 0) + this.actor.mailLength
+    const { backlog, queue } = this.state
+    return (queue?.size ?? 0) + (backlog?.size ?? 0) + this.actor.mailLength
   }
 
   onDeadline(): void {
@@ -111,11 +128,15 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
 
   deliver(publication: Publication, options: DeliveryOptions): boolean {
     const isHeld = this.state.keepsState && publication.qos > 0
+    const isExpected = isHeld && publication.gathering !== undefined
     const isTaken =
       (publication.qos > 0 || this.actor.mailLength < MAIL_QOS0_MAX) &&
-      this.actor.tell({ _tag: "Delivery", publication, options, isHeld })
+      this.actor.tell({ _tag: "Delivery", publication, options, isHeld, isExpected })
     if (!isTaken) this.dropped(publication.topic.name, "mailbox-full")
-    else if (isHeld) publication.hold()
+    else if (isHeld) {
+      publication.hold()
+      if (isExpected) publication.gathering?.expect()
+    }
     return isTaken
   }
 
@@ -139,19 +160,78 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
     this.actor.signal({ _tag: "Reclaim", group })
   }
 
-  /** The turn's records go to the journal as one batch. */
+  /** Hands the turn's records to the journal: changes of the session first, then the messages it has got. */
   protected commit(): void {
-    const { actions, held, records } = this
-    if (records.length === 0 && held.length === 0) return
-    this.records = []
-    this.actions = []
-    this.held = []
-    const committed = (failure: StorageError | undefined) => {
-      for (const publication of held) publication.settle(failure === undefined)
-      if (failure === undefined) for (const action of actions) action()
+    if (this.advancedTo >= 0) recordAdvance(this.state, this.advancedTo, this)
+    this.advancedTo = -1
+    const { actions, held, kept, records } = this
+    if (records.length > 0 || held.length > 0) {
+      this.records = []
+      this.actions = []
+      this.held = []
+      const committed = (failure: CommitOutcome) => {
+        for (const publication of held) publication.settle(failure === undefined)
+        if (failure === undefined) for (const action of actions) action()
+      }
+      if (records.length === 0) committed(undefined)
+      else this.append({ records, mayWait: false, isRefusable: false, committed })
     }
-    if (records.length === 0) committed(undefined)
-    else this.services.append(records, committed)
+    if (kept.length === 0) return
+    this.kept = []
+    this.appendCopies(kept.filter(mustBeWritten), false)
+    this.appendCopies(kept.filter(mayBeNeedless), true)
+  }
+
+  private appendCopies(entries: ReadonlyArray<OutboundEntry>, mayWait: boolean): void {
+    if (entries.length === 0) return
+    const committed = (outcome: CommitOutcome) => {
+      for (const entry of entries) this.stored(entry, outcome)
+    }
+    this.append({ records: entries, mayWait, isRefusable: true, committed })
+  }
+
+  private append(unit: Omit<JournalUnit, "level">): void {
+    this.services.journal.append({ ...unit, level: this.services.durability() })
+  }
+
+  /** A copy of ours has been put on record, or could not be. */
+  stored(entry: EnqueueRecord, outcome: CommitOutcome): void {
+    if (!(entry instanceof OutboundEntry) || entry.phase === Phase.Gone) return
+    entry.isStored = outcome === undefined
+    entry.release(entry.isStored)
+    if (!entry.isStored) this.unstored.push(entry)
+    else if (entry.qos === 1 && this.isConnected && this.state.backlog === undefined) return
+    if (this.isStoredSignalled) return
+    this.isStoredSignalled = true
+    this.actor.signal({ _tag: "Stored" })
+  }
+
+  /** Brings what waits for the client into the tenant's counters. */
+  protected account(): void {
+    const { backlog, counters, queue } = this.state
+    const messages = (queue?.size ?? 0) + (backlog?.size ?? 0)
+    const bytes = (queue?.bytes ?? 0) + (backlog?.bytes ?? 0)
+    counters.queuedMessages += messages - this.accountedMessages
+    counters.queuedBytes += bytes - this.accountedBytes
+    this.accountedMessages = messages
+    this.accountedBytes = bytes
+  }
+
+  /** The session is gone, and with it what waited. */
+  protected unaccount(): void {
+    const { counters } = this.state
+    counters.queuedMessages -= this.accountedMessages
+    counters.queuedBytes -= this.accountedBytes
+    this.accountedMessages = 0
+    this.accountedBytes = 0
+  }
+
+  /** What could not be stored since the last call. */
+  protected takeUnstored(): ReadonlyArray<OutboundEntry> {
+    this.isStoredSignalled = false
+    const { unstored } = this
+    if (unstored.length > 0) this.unstored = []
+    return unstored
   }
 
   // What the state machine asks for
@@ -160,8 +240,50 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
     this.records.push(record)
   }
 
+  keep(entry: OutboundEntry): void {
+    this.kept.push(entry)
+  }
+
+  advance(before: number): void {
+    this.advancedTo = before
+  }
+
+  get isStorageFailing(): boolean {
+    const { durability, journal } = this.services
+    return journal.status() === "failing" && durability() !== "memory"
+  }
+
+  gather(publication: Publication, record: SessionRecord, isRefusable: boolean): void {
+    publication.gather(record, (records, committed) =>
+      this.append({ records, mayWait: false, isRefusable, committed })
+    )
+  }
+
+  readBacklog(backlog: Backlog, from: number): void {
+    const { clientId, identity } = this.state
+    const request = {
+      tenant: identity.tenant,
+      clientId,
+      from,
+      messagesMax: BACKLOG_PAGE,
+      bytesMax: BACKLOG_PAGE_BYTES
+    }
+    this.services.readQueue(request, (answer) =>
+      this.actor.signal({
+        _tag: "BacklogPage",
+        backlog,
+        from,
+        deliveries: answer instanceof StorageError ? undefined : answer
+      })
+    )
+  }
+
+  groupOf(key: string): SharedGroup | undefined {
+    return this.router.group(key)
+  }
+
   afterCommit(action: () => void): void {
-    if (this.records.length === 0) action()
+    if (this.records.length === 0 && this.advancedTo < 0) action()
     else this.actions.push(action)
   }
 
@@ -221,11 +343,15 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   }
 
   redispatch(group: SharedGroup, publications: ReadonlyArray<Publication>): void {
+    for (const publication of publications) {
+      publication.hold()
+      publication.gathering?.expect()
+    }
     this.router.signal({ _tag: "Redispatch", group, publications })
   }
 
   /** [MQTT-3.1.2-8]; its topic is judged again now, because permissions may have changed since CONNECT. */
-  publishWill(will: Will): void {
+  publishWill(will: Will, record: SessionRecord | undefined): void {
     const { state } = this
     const { identity } = state
     const publish = () => {
@@ -237,15 +363,21 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
         topic: will.topic
       })
       const receivedAtMs = this.services.nowMs()
-      this.router.signal(Publication.fromWill(will, { publisher: this, packetId: 0, epoch: 0, receivedAtMs }))
+      const publication = Publication.fromWill(will, { publisher: this, packetId: 0, epoch: 0, receivedAtMs })
+      if (record !== undefined) this.gather(publication, record, false)
+      this.router.signal(publication)
     }
-    const refuse = () =>
+    const refuse = () => {
+      if (record !== undefined) {
+        this.append({ records: [record], mayWait: false, isRefusable: false, committed: () => {} })
+      }
       this.refused({
         _tag: "PublishRefused",
         topic: will.topic,
         reasonCode: ReasonCode.NotAuthorized,
         reason: "the will may not be published to this topic"
       })
+    }
     if (refusalOfTopic(will.topic, state.settings) !== undefined) return refuse()
     // The tenant's fiber, not the actor's: the will outlives the session that left it.
     this.services.decideLater(state.permissions.publish(will.topic), (allowed) =>
@@ -300,6 +432,13 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
     this.services.report(event)
   }
 }
+
+/** Its client may acknowledge it any moment now. */
+const mayBeNeedless = (entry: OutboundEntry): boolean =>
+  entry.phase === Phase.Published && entry.recorded === Recorded.Pending
+
+const mustBeWritten = (entry: OutboundEntry): boolean =>
+  entry.phase !== Phase.Published && entry.recorded === Recorded.Pending
 
 const never = (): boolean => false
 

@@ -7,7 +7,8 @@ import type * as Effect from "effect/Effect"
 import type { AuthenticationStep, Identity } from "../auth/Authenticator.ts"
 import type { AuthorizationUnavailable, Decision, Permissions } from "../auth/Authorizer.ts"
 import type { Event } from "../events/Event.ts"
-import type { Journal } from "../storage/Journal.ts"
+import type { DurabilityLevel, Journal } from "../storage/Journal.ts"
+import type { SessionStore } from "../storage/SessionStore.ts"
 import type { AuthRequest } from "./reauthentication.ts"
 import type { Session } from "./Session.ts"
 
@@ -15,7 +16,10 @@ export interface SessionServices {
   /** The instant of the current tick. */
   readonly nowMs: () => number
   readonly report: (event: Event) => void
-  readonly append: Journal["Type"]["append"]
+  readonly journal: Journal["Type"]
+  /** What an acknowledgement to a client of the tenant means now. */
+  readonly durability: () => DurabilityLevel
+  readonly readQueue: SessionStore["Type"]["queue"]
   /** Runs decisions to booleans, in order; one that fails or dies means no. */
   readonly settle: (decisions: ReadonlyArray<Decision>) => Effect.Effect<ReadonlyArray<boolean>>
   /** Settles one decision for somebody who may be gone by then; at once when it does not suspend. */

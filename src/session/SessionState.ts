@@ -13,6 +13,7 @@ import type { DropReason } from "../events/Event.ts"
 import type { AckTag, Publish, ServerControlPacket, Subscribe, Topic, Will } from "../protocol/Packet.ts"
 import type { PublishHeader } from "../protocol/PublishWriter.ts"
 import type { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { Keeper } from "../router/Gathering.ts"
 import type { Publication } from "../router/Publication.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, Publisher, Subscriber, Subscription } from "../router/Subscriber.ts"
@@ -22,7 +23,9 @@ import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
 import type { AckLedger } from "./AckLedger.ts"
 import type { AliasTable } from "./AliasTable.ts"
+import type { Backlog } from "./Backlog.ts"
 import type { Ending, Link } from "./Link.ts"
+import type { OutboundEntry } from "./OutboundEntry.ts"
 import type { OutboundQueue } from "./OutboundQueue.ts"
 import type { AuthRequest } from "./reauthentication.ts"
 
@@ -55,6 +58,7 @@ export type Parked =
   | { readonly _tag: "Subscribe"; readonly packet: Subscribe }
   | { readonly _tag: "Room"; readonly publication: Publication }
   | { readonly _tag: "Acknowledgements" }
+  | { readonly _tag: "Storage" }
 
 /** A QoS 2 message between its PUBLISH and its PUBREL. */
 export interface ReceivedPublish {
@@ -114,6 +118,8 @@ export class SessionState {
    */
   ghosts = 0
   queue: OutboundQueue | undefined = undefined
+  /** What waits behind the queue and is, or is about to be, on record alone. */
+  backlog: Backlog | undefined = undefined
   /** Sent on this connection and not completed: what counts against the send quota. */
   unacknowledged = 0
   /** QoS 0 messages kept for an absent client, and what they weigh. */
@@ -169,7 +175,7 @@ export const offlineTerms: ConnectionTerms = {
  * The effects of a step: performed by the actor, recorded by a test. Calls that reach the client do nothing
  * without a link.
  */
-export interface SessionOutputs extends Subscriber, Publisher {
+export interface SessionOutputs extends Subscriber, Publisher, Keeper {
   readonly sendPublish: (publication: Publication, header: PublishHeader) => boolean
   readonly sendAck: (tag: AckTag, packetId: number, reasonCode: number, reason: string) => void
   readonly send: (packet: ServerControlPacket) => void
@@ -182,11 +188,23 @@ export interface SessionOutputs extends Subscriber, Publisher {
   readonly askRetained: (replay: Replay, limit: number) => void
   readonly memberAway: (groups: ReadonlyArray<SharedGroup>) => void
   readonly redispatch: (group: SharedGroup, publications: ReadonlyArray<Publication>) => void
-  readonly publishWill: (will: Will) => void
+  /** The record, if any, becomes durable together with the copies of those who get the will. */
+  readonly publishWill: (will: Will, record: SessionRecord | undefined) => void
   /** Asks for decisions that suspend; `decided` follows with the answers in order. */
   readonly decide: (decisions: ReadonlyArray<Decision>) => void
   /** Puts a change on record; it is committed with the others of the turn. */
   readonly record: (record: SessionRecord) => void
+  /** Puts a message of the queue on record, unless it is acknowledged first. */
+  readonly keep: (entry: OutboundEntry) => void
+  /** Nothing below that position is held any more: on record at the end of the turn. */
+  readonly advance: (before: number) => void
+  /** Puts a change on record in one unit with the copies of all who get the publication. */
+  readonly gather: (publication: Publication, record: SessionRecord, isRefusable: boolean) => void
+  /** Nothing can be stored now. */
+  readonly isStorageFailing: boolean
+  /** Asks for the messages of a backlog from a position on; `onBacklogPage` follows. */
+  readonly readBacklog: (backlog: Backlog, from: number) => void
+  readonly groupOf: (key: string) => SharedGroup | undefined
   /**
    * Does something when the turn's records are committed; at once when there are none. Not done if the commit
    * fails.

@@ -15,7 +15,7 @@ import { AliasTable } from "./AliasTable.ts"
 import { recordConnect } from "./durability.ts"
 import { connectionLost, endSession } from "./expiry.ts"
 import type { Link } from "./Link.ts"
-import { resume } from "./outbound.ts"
+import { resume } from "./resume.ts"
 import type { ConnectionTerms, SessionOutputs, SessionState } from "./SessionState.ts"
 
 /** An authenticated, permitted client at the end of its handshake. */

@@ -8,11 +8,13 @@
 
 import type { Disconnect } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { EndRecord, WillDoneRecord } from "../storage/DurableRecord.ts"
 import { NEVER_EXPIRES } from "../tenant/TenantSettings.ts"
-import { recordDetach, recordEnd, recordWillDone } from "./durability.ts"
+import { discardQueue, lastRecord, recordDetach, recordEnd, willRecord } from "./durability.ts"
 import { forgetReceived } from "./inbound.ts"
-import { giveBack, sharedGroupsOf } from "./outbound.ts"
+import { letGo } from "./refill.ts"
 import { offlineTerms, type SessionOutputs, type SessionState } from "./SessionState.ts"
+import { giveBack, sharedGroupsOf } from "./sharing.ts"
 
 /** A DISCONNECT from the client. The connection then closes without another word. [MQTT-3.14.4-2] */
 export const onDisconnect = (
@@ -70,6 +72,7 @@ export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, o
   if (state.expiryInterval !== NEVER_EXPIRES)
     state.endsAtMs = Math.max(1, nowMs + state.expiryInterval * 1000)
   recordDetach(state, out)
+  letGo(state)
   if (groups.length > 0 && state.expiryInterval > 0) out.memberAway(groups)
 }
 
@@ -82,24 +85,25 @@ const armWill = (state: SessionState, loss: Loss, nowMs: number, out: SessionOut
     return
   }
   const delay = Math.min(will.delayInterval, state.settings.willDelayIntervalMax)
-  if (delay === 0 || (state.expiryInterval === 0 && !loss.isTakenOver)) fireWill(state, out)
+  if (delay === 0 || (state.expiryInterval === 0 && !loss.isTakenOver))
+    fireWill(state, willRecord(state), out)
   else state.willDueMs = nowMs + delay * 1000
 }
 
 /** [MQTT-3.1.2-10] */
-const fireWill = (state: SessionState, out: SessionOutputs): void => {
+const fireWill = (
+  state: SessionState,
+  record: WillDoneRecord | EndRecord | undefined,
+  out: SessionOutputs
+): void => {
   const { will } = state
   state.will = undefined
   state.willDueMs = 0
-  if (will === undefined) return
-  recordWillDone(state, out)
-  out.publishWill(will)
+  if (will !== undefined) out.publishWill(will, record)
 }
 
 /** The Session State is discarded: expired, replaced by a clean start, or purged. [MQTT-4.1.0-2] */
 export const endSession = (state: SessionState, out: SessionOutputs): void => {
-  // The will of the ended session goes out now at the latest.
-  fireWill(state, out)
   if (state.subscriptions !== undefined) {
     const filters = [...state.subscriptions.values()].map((held) => held.filter)
     state.subscriptions = undefined
@@ -112,10 +116,12 @@ export const endSession = (state: SessionState, out: SessionOutputs): void => {
     }
   }
   for (const group of sharedGroupsOf(state)) giveBack(state, group, out)
-  recordEnd(state, out)
+  // The will of the ended session goes out now at the latest.
+  if (state.will === undefined) recordEnd(state, out)
+  else fireWill(state, lastRecord(state), out)
   state.isStored = false
   state.replays = undefined
-  state.queue = undefined
+  discardQueue(state)
   state.queuedQos0 = undefined
   state.queuedQos0Bytes = 0
   state.received = undefined
@@ -151,7 +157,7 @@ export const onDeadline = (state: SessionState, nowMs: number, out: SessionOutpu
     }
     return false
   }
-  if (state.willDueMs !== 0 && nowMs >= state.willDueMs) fireWill(state, out)
+  if (state.willDueMs !== 0 && nowMs >= state.willDueMs) fireWill(state, willRecord(state), out)
   if (state.endsAtMs === 0 || nowMs < state.endsAtMs) return false
   endSession(state, out)
   return true

@@ -13,7 +13,7 @@ import { Publication } from "../router/Publication.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import { isSystemTopic, validateTopicName } from "../topic/TopicName.ts"
 import { AckLedger } from "./AckLedger.ts"
-import { recordInbound } from "./durability.ts"
+import { inboundRecord, recordReleased } from "./durability.ts"
 import type { ReceivedPublish, SessionOutputs, SessionState } from "./SessionState.ts"
 
 export const onPublish = (state: SessionState, packet: Publish, nowMs: number, out: SessionOutputs): void => {
@@ -73,7 +73,8 @@ export const forgetReceived = (state: SessionState, packetId: number, out: Sessi
   const received = state.received?.get(packetId)
   if (received === undefined) return false
   state.received?.delete(packetId)
-  recordInbound(state, packetId, true, out)
+  // One without an outcome has not been put on record.
+  if (received.outcome !== undefined) recordReleased(state, packetId, out)
   if (received.countsFor === state.epoch && state.receivedUnderWay > 0) state.receivedUnderWay--
   return true
 }
@@ -202,7 +203,6 @@ const route = (
     state.received ??= new Map()
     state.received.set(packetId, { epoch, outcome: undefined, countsFor: epoch })
     state.receivedUnderWay++
-    recordInbound(state, packetId, false, out)
     ledgerOf(state).expect(2, packetId)
   } else if (qos === 1) {
     state.owedPubacks++
@@ -215,7 +215,7 @@ const route = (
     receivedAtMs: nowMs
   })
   // PUBREC says that the message and its identifier are both safe.
-  if (qos === 2 && state.keepsState) out.settleAfterCommit(publication.hold())
+  if (qos === 2 && state.keepsState) out.gather(publication, inboundRecord(state, packetId), true)
   if (!out.route(publication)) state.parked = { _tag: "Room", publication }
   else if (state.owedPubacks >= state.settings.receiveMaximum && !state.terms.isVersion5) {
     // A version 3 client cannot be told a maximum: it is read no further until some of its messages are

@@ -12,31 +12,45 @@ import type { PublishHeader } from "../protocol/PublishWriter.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Publication } from "../router/Publication.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
-import type { DeliveryOptions, RetainedPage } from "../router/Subscriber.ts"
-import { recordDequeue, recordEnqueue, recordRelease } from "./durability.ts"
+import type { Delivery, DeliveryOptions } from "../router/Subscriber.ts"
+import { Recorded } from "../storage/DurableRecord.ts"
+import { Backlog } from "./Backlog.ts"
+import { recordDone, recordEnqueue, recordGone, recordRelease } from "./durability.ts"
 import type { Link } from "./Link.ts"
-import { type OutboundEntry, OutboundQueue, Phase } from "./OutboundQueue.ts"
-import type { Replay, SessionOutputs, SessionState } from "./SessionState.ts"
+import { OutboundEntry, Phase } from "./OutboundEntry.ts"
+import { OutboundQueue } from "./OutboundQueue.ts"
+import { refill } from "./refill.ts"
+import { continueReplay } from "./replay.ts"
+import type { SessionOutputs, SessionState } from "./SessionState.ts"
 
-/** Retained messages asked for at a time; the next page waits until the client has taken these. */
-const REPLAY_PAGE = 32
+/** QoS 1 and 2 messages of a connected client that wait in memory; those behind them wait on record. */
+const HOT_MAX = 1000
+
+/**
+ * What became of a delivery: `kept`, its entry holds the publication until it is stored; `done`, nothing of
+ * it has to be stored; `unstorable`, it cannot be.
+ */
+export type Delivered = "kept" | "done" | "unstorable"
+
+type Arriving = Pick<Delivery, "publication" | "options" | "isHeld">
 
 /** A publication arrives from the router. */
 export const deliver = (
   state: SessionState,
-  delivery: { readonly publication: Publication; readonly options: DeliveryOptions },
+  delivery: Arriving,
   nowMs: number,
   out: SessionOutputs
-): void => {
+): Delivered => {
   const { options, publication } = delivery
   const { group } = options
-  if (group !== undefined && isForOthers(state, group, out)) return out.redispatch(group, [publication])
-  if (state.ghosts > 0) return
-  if (!mayReceive(state, publication)) return
-  // [MQTT-3.8.4-8]
-  const qos = publication.qos < options.qos ? publication.qos : options.qos
-  if (qos === 0) deliverQos0(state, publication, options, nowMs, out)
-  else if (enqueue(state, publication, options, qos, out)) pump(state, nowMs, out)
+  if (group !== undefined && isForOthers(state, group, out)) out.redispatch(group, [publication])
+  else if (state.ghosts === 0 && mayReceive(state, publication)) {
+    // [MQTT-3.8.4-8]
+    const qos = publication.qos < options.qos ? publication.qos : options.qos
+    if (qos !== 0) return enqueue(state, delivery, qos, nowMs, out)
+    deliverQos0(state, publication, options, nowMs, out)
+  }
+  return "done"
 }
 
 /**
@@ -114,25 +128,57 @@ const sendKeptQos0 = (state: SessionState, link: Link, nowMs: number, out: Sessi
   }
 }
 
-/** False when the message was not taken. */
+/**
+ * A QoS 1 or 2 message takes its place, on record as well if the session keeps one, and is sent if it can be.
+ */
 const enqueue = (
   state: SessionState,
-  publication: Publication,
-  options: DeliveryOptions,
+  delivery: Arriving,
   qos: 1 | 2,
+  nowMs: number,
+  out: SessionOutputs
+): Delivered => {
+  const { isHeld, options, publication } = delivery
+  if (state.keepsState && out.isStorageFailing) {
+    state.counters.droppedNotStored++
+    out.dropped(publication.topic.name, "not-stored")
+    return "unstorable"
+  }
+  const queue = (state.queue ??= new OutboundQueue())
+  if (!hasRoom(state, queue, publication, out)) return "done"
+  const entry = new OutboundEntry(state, publication.keep(), options, qos, queue.takePosition())
+  entry.isHolding = isHeld
+  const { backlog } = state
+  if (backlog !== undefined) backlog.push(entry)
+  else if (state.keepsState && queue.waiting >= HOT_MAX) (state.backlog = new Backlog()).push(entry)
+  else queue.push(entry)
+  recordEnqueue(state, entry, out)
+  pump(state, nowMs, out)
+  return "kept"
+}
+
+/** Whether a message may wait; makes room for it if that is the tenant's policy. */
+const hasRoom = (
+  state: SessionState,
+  queue: OutboundQueue,
+  publication: Publication,
   out: SessionOutputs
 ): boolean => {
-  const queue = (state.queue ??= new OutboundQueue())
-  const { settings } = state
+  const { backlog, counters, settings } = state
   // What leaves at once does not wait, so the limits of waiting do not concern it.
-  const waits = queue.waiting > 0 || state.link === undefined || state.unacknowledged >= state.terms.sendQuota
+  const isFirst = queue.waiting === 0 && backlog === undefined
+  if (isFirst && state.link !== undefined && state.unacknowledged < state.terms.sendQuota) return true
+  if (counters.queuedBytes + publication.bytes > settings.tenantQueueBytesMax) {
+    counters.droppedQueueFull++
+    out.dropped(publication.topic.name, "tenant-queue-full")
+    return false
+  }
   while (
-    waits &&
-    (queue.waiting >= settings.queueMessagesMax || queue.bytes + publication.bytes > settings.queueBytesMax)
+    queue.waiting + (backlog?.waiting ?? 0) >= settings.queueMessagesMax ||
+    queue.bytes + (backlog?.bytes ?? 0) + publication.bytes > settings.queueBytesMax
   ) {
     if (!makeRoom(state, queue, publication, out)) return false
   }
-  recordEnqueue(state, queue.push(publication.keep(), options, qos), out)
   return true
 }
 
@@ -151,14 +197,29 @@ const makeRoom = (
       reason: "the queue of messages for this client is full"
     })
   }
-  const oldest = policy === "drop-oldest" ? queue.oldestWaiting() : undefined
-  if (oldest === undefined) {
-    out.dropped(publication.topic.name, "queue-full")
-    return false
+  const dropped = policy === "drop-oldest" ? dropOldest(state, queue, out) : undefined
+  out.dropped(dropped ?? publication.topic.name, "queue-full")
+  return dropped !== undefined
+}
+
+/** The topic of the dropped message, "" for one that is on record alone; undefined when none waits. */
+const dropOldest = (state: SessionState, queue: OutboundQueue, out: SessionOutputs): string | undefined => {
+  const { backlog } = state
+  const oldest = queue.oldestWaiting()
+  if (oldest !== undefined) {
+    take(state, oldest, out)
+    return oldest.publication.topic.name
   }
-  take(state, oldest, out)
-  out.dropped(oldest.publication.topic.name, "queue-full")
-  return true
+  const position = backlog?.dropOldest()
+  if (position !== undefined) {
+    recordGone(state, position, out)
+    return ""
+  }
+  const last = backlog?.oldestInTail()
+  if (last === undefined) return undefined
+  backlog?.remove(last)
+  recordDone(state, last, out)
+  return last.publication.topic.name
 }
 
 /**
@@ -170,11 +231,13 @@ export const pump = (state: SessionState, nowMs: number, out: SessionOutputs): v
   if (link === undefined) return
   sendKeptQos0(state, link, nowMs, out)
   if (queue !== undefined) {
-    while (mayPublish(state, link)) {
-      const entry = queue.next()
-      if (entry === undefined) break
-      sendEntry(state, entry, nowMs, out)
-    }
+    do {
+      while (mayPublish(state, link)) {
+        const entry = queue.next()
+        if (entry === undefined) break
+        sendEntry(state, entry, nowMs, out)
+      }
+    } while (refill(state, queue, out))
     // It gets that message again when it is back, and can go on when it has acknowledged it.
     if (queue.isStuck) {
       out.close({
@@ -186,10 +249,15 @@ export const pump = (state: SessionState, nowMs: number, out: SessionOutputs): v
   continueReplay(state, out)
 }
 
-const mayPublish = (state: SessionState, link: Link): boolean =>
+export const mayPublish = (state: SessionState, link: Link): boolean =>
   state.unacknowledged < state.terms.sendQuota && link.backlogBytes <= state.settings.outboundBytesMax
 
-const sendEntry = (state: SessionState, entry: OutboundEntry, nowMs: number, out: SessionOutputs): void => {
+export const sendEntry = (
+  state: SessionState,
+  entry: OutboundEntry,
+  nowMs: number,
+  out: SessionOutputs
+): void => {
   const queue = state.queue
   if (queue === undefined) return
   const { publication } = entry
@@ -300,9 +368,9 @@ export const onAck = (
 }
 
 /** Takes an entry out of the queue for good. */
-const take = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): void => {
+export const take = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): void => {
   state.queue?.remove(entry)
-  recordDequeue(state, entry, out)
+  recordDone(state, entry, out)
 }
 
 const complete = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): void => {
@@ -317,131 +385,14 @@ const complete = (state: SessionState, entry: OutboundEntry, out: SessionOutputs
 const isCounted = (state: SessionState, entry: OutboundEntry): boolean =>
   entry.phase === Phase.Released || state.queue?.isCurrent(entry) === true
 
-/** A new connection has taken up the session: what is in flight is owed again, then what waited. */
-export const resume = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
-  state.unacknowledged = 0
-  resend(state, nowMs, out)
-  pump(state, nowMs, out)
-}
-
-/**
- * What is in flight, in its order and as far as the quota goes; but every PUBREL, because the quota holds
- * back PUBLISHes alone. [MQTT-4.4.0-1] [MQTT-4.9.0-3] [MQTT-3.3.4-10]
- */
-const resend = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
-  const { link, queue } = state
-  if (link === undefined || queue === undefined) return
-  queue.rewind()
-  for (const entry of queue.entries()) if (entry.phase === Phase.Released) state.unacknowledged++
-  for (let entry = queue.next(); entry !== undefined; entry = queue.next()) {
-    if (entry.phase === Phase.Released) {
-      queue.advance(entry)
-      sendPubrel(queue, entry, out)
-    } else if (mayPublish(state, link)) {
-      sendEntry(state, entry, nowMs, out)
-    } else {
-      break
-    }
-  }
-  for (const entry of queue.entries()) {
-    if (entry.phase === Phase.Released && !queue.isCurrent(entry)) sendPubrel(queue, entry, out)
-  }
-}
-
-const sendPubrel = (queue: OutboundQueue, entry: OutboundEntry, out: SessionOutputs): void =>
-  out.sendAck("Pubrel", queue.packetIdOf(entry), ReasonCode.Success, "")
-
-/**
- * The shared subscriptions that have something in the queue which another member could deliver.
- * [MQTT-4.8.2-4]
- */
-export const sharedGroupsOf = (state: SessionState): ReadonlyArray<SharedGroup> => {
-  const groups = new Set<SharedGroup>()
-  if (state.queue !== undefined) {
-    for (const entry of state.queue.entries()) {
-      if (mayMove(entry)) groups.add(entry.options.group)
-    }
-  }
-  return [...groups]
-}
-
-/** Takes the messages of a group out of the queue and hands them back to the group's other members. */
-export const giveBack = (state: SessionState, group: SharedGroup, out: SessionOutputs): void => {
-  const { queue } = state
-  if (queue === undefined) return
-  const entries = [...queue.entries()].filter((entry) => mayMove(entry) && entry.options.group === group)
-  for (const entry of entries) take(state, entry, out)
-  if (entries.length > 0) {
-    out.redispatch(
-      group,
-      entries.map((entry) => entry.publication)
-    )
-  }
-}
-
-type SharedEntry = OutboundEntry & { readonly options: { readonly group: SharedGroup } }
-
-/**
- * QoS 1 may go to another member at any time; QoS 2 only while this client has not seen it. [MQTT-4.8.2-4]
- * [MQTT-4.8.2-5]
- */
-const mayMove = (entry: OutboundEntry): entry is SharedEntry =>
-  entry.options.group !== undefined && (entry.qos === 1 || !entry.wasSent)
-
-/** A retained message of a new subscription, in pages that the client's own pace calls for. */
-export const startReplay = (state: SessionState, replay: Replay, out: SessionOutputs): void => {
-  const replays = (state.replays ??= [])
-  replays.push(replay)
-  continueReplay(state, out)
-}
-
-/**
- * The filter is no longer subscribed: what is left of its retained messages does not come. [MQTT-3.10.4-2]
- */
-export const stopReplay = (state: SessionState, topicFilter: string, out: SessionOutputs): void => {
-  const { replays } = state
-  if (replays === undefined) return
-  // The page that was asked for, if it was for this one, is nobody's now.
-  if (replays[0]?.topicFilter === topicFilter) state.replayAsked = false
-  state.replays = replays.filter((replay) => replay.topicFilter !== topicFilter)
-  continueReplay(state, out)
-}
-
-/** Asks for the next page when the client has taken most of the last one. */
-export const continueReplay = (state: SessionState, out: SessionOutputs): void => {
-  const { link, replays } = state
-  if (replays === undefined || state.replayAsked || link === undefined) return
-  const replay = replays[0]
-  if (replay === undefined) {
-    state.replays = undefined
-    return
-  }
-  if (link.backlogBytes > state.settings.outboundBytesMax / 2) return
-  if (state.queue !== undefined && state.queue.waiting > 0) return
-  state.replayAsked = true
-  out.askRetained(replay, REPLAY_PAGE)
-}
-
-/** A page of retained messages. */
-export const onRetainedPage = (
-  state: SessionState,
-  page: RetainedPage,
-  nowMs: number,
-  out: SessionOutputs
-): void => {
-  const replay = state.replays?.[0]
-  // Asked for twice, by two connections; or for one that is not there: the replay goes on when it is back.
-  if (replay === undefined || replay.options !== page.request.options || replay.from !== page.request.from)
-    return
-  if (state.link === undefined) return
-  for (const publication of page.publications) {
-    // [MQTT-3.8.3-3]
-    if (replay.noLocal && publication.publisherId === state.clientId) continue
-    deliver(state, { publication, options: replay.options }, nowMs, out)
-  }
-  // Not before: a delivery pumps, and would ask for the same page again.
-  state.replayAsked = false
-  if (page.cursor === undefined) state.replays?.shift()
-  else state.replays?.splice(0, 1, { ...replay, from: page.cursor })
-  continueReplay(state, out)
+/** It could not be put on record: it is not sent, unless it has been, and its publisher sends it again. */
+export const dropUnstored = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): void => {
+  entry.recorded = Recorded.Elided
+  if (entry.phase !== Phase.Waiting) return
+  const { backlog, queue } = state
+  const oldest = backlog?.oldestInTail()
+  if (oldest !== undefined && oldest.position <= entry.position) backlog?.remove(entry)
+  else queue?.remove(entry)
+  state.counters.droppedNotStored++
+  out.dropped(entry.publication.topic.name, "not-stored")
 }

@@ -6,9 +6,9 @@
  */
 
 import { ReasonCode } from "../protocol/ReasonCode.ts"
-import { Publication } from "../router/Publication.ts"
 import type { StoredSession } from "../storage/DurableState.ts"
 import { parseTopicFilter } from "../topic/TopicFilter.ts"
+import { Backlog } from "./Backlog.ts"
 import { OutboundQueue } from "./OutboundQueue.ts"
 import type { HeldSubscription, SessionOutputs, SessionState } from "./SessionState.ts"
 
@@ -26,7 +26,7 @@ export const restoreState = (state: SessionState, stored: StoredSession, out: Se
     state.received = new Map([...stored.inbound].map((packetId) => [packetId, { ...received }]))
   }
   state.subscriptions = subscriptionsOf(stored, out)
-  state.queue = queueOf(stored)
+  restoreQueue(state, stored)
 }
 
 const subscriptionsOf = (stored: StoredSession, out: SessionOutputs): Map<string, HeldSubscription> => {
@@ -41,19 +41,11 @@ const subscriptionsOf = (stored: StoredSession, out: SessionOutputs): Map<string
   return held
 }
 
-const queueOf = (stored: StoredSession): OutboundQueue => {
-  const entries = [...stored.queue.values()].map((delivery) => ({
-    position: delivery.position,
-    publication: Publication.fromStored(delivery.message),
-    options: {
-      qos: delivery.qos,
-      retainAsPublished: false,
-      subscriptionIdentifiers: delivery.subscriptionIdentifiers,
-      group: undefined,
-      isRetained: delivery.retain
-    },
-    qos: delivery.qos,
-    isReleased: delivery.isReleased
-  }))
-  return OutboundQueue.restore({ entries, nextPosition: stored.nextPosition, sentBefore: stored.sentBefore })
+/** The messages stay on record until their client comes. */
+const restoreQueue = (state: SessionState, stored: StoredSession): void => {
+  const { nextPosition, queue, sentBefore } = stored
+  state.epoch = stored.epoch
+  state.queue = new OutboundQueue()
+  state.queue.goOn(nextPosition, sentBefore, queue.positions[0])
+  if (queue.positions.length > 0) state.backlog = Backlog.of(queue, sentBefore)
 }

@@ -17,7 +17,7 @@ import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { DeliveryOptions, Subscription } from "../router/Subscriber.ts"
 import { type PlainFilter, parseTopicFilter, type SharedFilter } from "../topic/TopicFilter.ts"
 import { recordSubscribe, recordUnsubscribe } from "./durability.ts"
-import { startReplay, stopReplay } from "./outbound.ts"
+import { startReplay, stopReplay } from "./replay.ts"
 import type { HeldSubscription, PendingSuback, Replay, SessionOutputs, SessionState } from "./SessionState.ts"
 
 type Judged =

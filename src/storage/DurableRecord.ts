@@ -1,9 +1,9 @@
 /**
  * What has to survive: every change of the durable state of sessions and retained messages as a record.
  *
- * Actors produce records, a `Journal` makes them durable, and `apply` in `DurableState.ts` is the only thing
- * that turns them into state: whoever applies the same records in the same order has the same state. Sessions
- * that end with their connection leave no records, unless they have a will, which must outlive a crash.
+ * Actors produce records, a `Journal` makes them durable, and `apply` in `DurableState.ts` says what state
+ * they make: whoever applies the same records in the same order has the same state. Sessions that end with
+ * their connection leave no records, unless they have a will, which must outlive a crash.
  */
 
 import type { Qos, SubscriptionRequest, Topic, Will } from "../protocol/Packet.ts"
@@ -17,11 +17,20 @@ export interface StoredMessage {
   readonly retain: boolean
   /** Milliseconds since the epoch; 0 never. */
   readonly expiresAtMs: number
+  /** Who published it; "" for the broker itself. */
+  readonly publisherId: string
+  /** The trace that it belongs to, as its tracer writes it; undefined when it is not traced. */
+  readonly traceContext: string | undefined
 }
 
 interface OfSession {
   readonly tenant: string
   readonly clientId: string
+  /**
+   * Which of the client's connections it belongs to, counted by the session. What is older than the session's
+   * last clean start is stale and changes nothing.
+   */
+  readonly epoch: number
 }
 
 /**
@@ -41,7 +50,9 @@ export interface DetachRecord extends OfSession {
   readonly _tag: "Detach"
   readonly expiryInterval: number
   readonly endsAtMs: number
-  /** When the will is due; 0 when it has been published or discarded. */
+  /** Discarded by a normal DISCONNECT. A will that is published stays until its `WillDone`. */
+  readonly hasWill: boolean
+  /** When the will is due; 0 when there is none. */
   readonly willDueMs: number
   /** Positions below this were sent to the client at least once: sending one again carries DUP. */
   readonly sentBefore: number
@@ -69,7 +80,22 @@ export interface UnsubscribeRecord extends OfSession {
   readonly topicFilter: string
 }
 
-/** A message waits for the client, at a position that is also its Packet Identifier. */
+/** How far an `EnqueueRecord` has come. */
+export const Recorded = {
+  Pending: 0,
+  /** The journal has taken it: what becomes of the message now needs a record of its own. */
+  Written: 1,
+  /** The message was acknowledged or dropped first: the journal leaves the record out. */
+  Elided: 2
+} as const
+export type Recorded = (typeof Recorded)[keyof typeof Recorded]
+
+/**
+ * A message waits for the client, at a position that is also its Packet Identifier.
+ *
+ * Until the journal takes it the session may still change it: a message that is acknowledged before it was
+ * written need not be written at all.
+ */
 export interface EnqueueRecord extends OfSession {
   readonly _tag: "Enqueue"
   readonly position: number
@@ -78,9 +104,20 @@ export interface EnqueueRecord extends OfSession {
   /** RETAIN of the PUBLISH to the client. */
   readonly retain: boolean
   readonly subscriptionIdentifiers: ReadonlyArray<number>
+  /** Key of the shared subscription that it came through; another member may be given it. */
+  readonly group: string | undefined
+  /** PUBREC has come: only PUBREL is owed. */
+  isReleased: boolean
+  recorded: Recorded
 }
 
-/** The message at a position was acknowledged, dropped or handed to another member of its group. */
+/** Everything below a position was acknowledged, dropped or handed to another member of its group. */
+export interface AdvanceRecord extends OfSession {
+  readonly _tag: "Advance"
+  readonly before: number
+}
+
+/** The message at one position was, while older ones are not. */
 export interface DequeueRecord extends OfSession {
   readonly _tag: "Dequeue"
   readonly position: number
@@ -114,6 +151,7 @@ export type SessionRecord =
   | SubscribeRecord
   | UnsubscribeRecord
   | EnqueueRecord
+  | AdvanceRecord
   | DequeueRecord
   | ReleaseRecord
   | InboundRecord

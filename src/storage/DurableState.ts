@@ -14,15 +14,22 @@ export interface StoredSubscription {
   readonly subscriptionIdentifier: number
 }
 
-export interface StoredDelivery extends Omit<EnqueueRecord, "_tag" | "tenant" | "clientId"> {
-  /** PUBREC has come; only PUBREL is owed. */
-  readonly isReleased: boolean
+/** A message in a stored queue. */
+export type StoredDelivery = Omit<EnqueueRecord, "_tag" | "tenant" | "clientId" | "epoch" | "recorded">
+
+/** What waits in a stored queue, oldest first, without the messages: two lists of the same length. */
+export interface QueueIndex {
+  readonly positions: ReadonlyArray<number>
+  /** Of payload, properties and topic. */
+  readonly bytes: ReadonlyArray<number>
 }
 
 /** A session as it is kept: the Session State of MQTT and what the broker needs beside it. */
 export interface StoredSession {
   readonly tenant: string
   readonly clientId: string
+  /** Of the last connection. */
+  readonly epoch: number
   readonly principal: string
   readonly expiryInterval: number
   readonly will: Will | undefined
@@ -33,8 +40,7 @@ export interface StoredSession {
   /** Positions below this may have been sent to the client. While it is connected, any may have been. */
   readonly sentBefore: number
   readonly subscriptions: ReadonlyMap<string, StoredSubscription>
-  /** By position, oldest first. */
-  readonly queue: ReadonlyMap<number, StoredDelivery>
+  readonly queue: QueueIndex
   /** The position of the next message: identifiers go on where they stopped. */
   readonly nextPosition: number
   readonly inbound: ReadonlySet<number>
@@ -43,6 +49,9 @@ export interface StoredSession {
 interface MutableSession {
   tenant: string
   clientId: string
+  epoch: number
+  /** The connection that began the session. */
+  since: number
   principal: string
   expiryInterval: number
   will: Will | undefined
@@ -51,7 +60,10 @@ interface MutableSession {
   willDueMs: number
   sentBefore: number
   subscriptions: Map<string, StoredSubscription>
-  queue: Map<number, StoredDelivery>
+  /** By position. In the order of the records, which is nearly that of the positions. */
+  deliveries: Map<number, StoredDelivery>
+  /** Deliveries below this are done with; they leave the map when they have come to its front. */
+  head: number
   nextPosition: number
   inbound: Set<number>
 }
@@ -62,11 +74,20 @@ export class DurableState {
   private readonly retainedByTenant = new Map<string, Map<string, StoredMessage>>()
 
   session(tenant: string, clientId: string): StoredSession | undefined {
-    return this.find(tenant, clientId)
+    const session = this.find(tenant, clientId)
+    return session === undefined ? undefined : storedOf(session)
   }
 
   *sessions(): Iterable<StoredSession> {
-    for (const sessions of this.sessionsByTenant.values()) yield* sessions.values()
+    for (const sessions of this.sessionsByTenant.values()) {
+      for (const session of sessions.values()) yield storedOf(session)
+    }
+  }
+
+  /** The messages that wait for a session from a position on, oldest first. */
+  queue(tenant: string, clientId: string, from = 0): ReadonlyArray<StoredDelivery> {
+    const session = this.find(tenant, clientId)
+    return session === undefined ? [] : waiting(session, from)
   }
 
   *retained(): Iterable<StoredRetained> {
@@ -79,8 +100,6 @@ export class DurableState {
     switch (record._tag) {
       case "Connect":
         return this.connect(record)
-      case "End":
-        return this.end(record)
       case "Retain": {
         const messages = entry(this.retainedByTenant, record.tenant)
         const topic = record.message.topic.name
@@ -90,7 +109,9 @@ export class DurableState {
       }
       default: {
         const session = this.find(record.tenant, record.clientId)
-        if (session !== undefined) change(session, record)
+        if (session === undefined || record.epoch < session.since) return
+        if (record._tag === "End") this.end(record)
+        else change(session, record)
       }
     }
   }
@@ -100,16 +121,19 @@ export class DurableState {
   }
 
   private connect(record: Extract<DurableRecord, { _tag: "Connect" }>): void {
-    const { clientId, expiryInterval, isCleanStart, principal, tenant, will } = record
+    const { clientId, epoch, expiryInterval, isCleanStart, principal, tenant, will } = record
     const previous = isCleanStart ? undefined : this.find(tenant, clientId)
     entry(this.sessionsByTenant, tenant).set(clientId, {
+      since: epoch,
       subscriptions: new Map(),
-      queue: new Map(),
+      deliveries: new Map(),
+      head: 0,
       nextPosition: 0,
       inbound: new Set(),
       ...previous,
       tenant,
       clientId,
+      epoch,
       principal,
       expiryInterval,
       will,
@@ -138,7 +162,7 @@ const change = (
       session.endsAtMs = record.endsAtMs
       session.willDueMs = record.willDueMs
       session.sentBefore = record.sentBefore
-      if (record.willDueMs === 0) session.will = undefined
+      if (!record.hasWill) session.will = undefined
       return
     case "WillDone":
       session.will = undefined
@@ -152,25 +176,16 @@ const change = (
     case "Unsubscribe":
       session.subscriptions.delete(record.topicFilter)
       return
-    case "Enqueue": {
-      const { message, position, qos, retain, subscriptionIdentifiers } = record
-      session.queue.set(position, {
-        message,
-        position,
-        qos,
-        retain,
-        subscriptionIdentifiers,
-        isReleased: false
-      })
-      session.nextPosition = position + 1
-      return
-    }
+    case "Enqueue":
+      return enqueue(session, record)
+    case "Advance":
+      return advance(session, record.before)
     case "Dequeue":
-      session.queue.delete(record.position)
+      session.deliveries.delete(record.position)
       return
     case "Release": {
-      const delivery = session.queue.get(record.position)
-      if (delivery !== undefined) session.queue.set(record.position, { ...delivery, isReleased: true })
+      const delivery = session.deliveries.get(record.position)
+      if (delivery !== undefined) session.deliveries.set(record.position, { ...delivery, isReleased: true })
       return
     }
     case "Inbound":
@@ -179,6 +194,50 @@ const change = (
       return
   }
 }
+
+const enqueue = (session: MutableSession, record: EnqueueRecord): void => {
+  const { group, isReleased, message, position, qos, retain, subscriptionIdentifiers } = record
+  session.nextPosition = Math.max(session.nextPosition, position + 1)
+  if (position < session.head) return
+  session.deliveries.set(position, {
+    position,
+    message,
+    qos,
+    retain,
+    subscriptionIdentifiers,
+    group,
+    isReleased
+  })
+}
+
+const advance = (session: MutableSession, before: number): void => {
+  session.head = Math.max(session.head, before)
+  for (const position of session.deliveries.keys()) {
+    if (position >= session.head) return
+    session.deliveries.delete(position)
+  }
+}
+
+const waiting = (session: MutableSession, from: number): ReadonlyArray<StoredDelivery> => {
+  const first = Math.max(from, session.head)
+  return [...session.deliveries.values()]
+    .filter(({ position }) => position >= first)
+    .sort((a, b) => a.position - b.position)
+}
+
+const storedOf = (session: MutableSession): StoredSession => {
+  const deliveries = waiting(session, 0)
+  const queue = {
+    positions: deliveries.map(({ position }) => position),
+    bytes: deliveries.map(({ message }) => bytesOf(message))
+  }
+  const { deliveries: _messages, head: _head, since: _since, ...stored } = session
+  return { ...stored, queue }
+}
+
+/** What a message weighs against limits of bytes: payload, properties and topic. */
+export const bytesOf = ({ forwardedProperties, payload, topic }: StoredMessage): number =>
+  payload.length + forwardedProperties.length + topic.bytes.length
 
 const entry = <V>(map: Map<string, Map<string, V>>, key: string): Map<string, V> => {
   let value = map.get(key)

@@ -1,25 +1,55 @@
 /**
  * The journal: where records become durable. The one writer of what survives.
  *
- * `append` never waits and never throws: a turn's records go in as one batch, and `committed` tells when they
- * are as durable as this journal makes them, which may be before `append` returns. Acknowledgements to
- * clients hang on it: PUBACK and PUBREC leave when everything that their message changed is committed.
- * Batches commit in the order of `append`.
+ * `append` never waits and never throws. A unit's records commit together or not at all, and `committed`
+ * tells when they are as durable as the unit's level asks, which may be before `append` returns.
+ * Acknowledgements to clients hang on it: PUBACK and PUBREC leave when everything that their message changed
+ * is committed.
+ *
+ * Units commit in the order of `append`, except those that may wait: these can be overtaken by others.
  */
 
 import * as Context from "effect/Context"
 import type { DurableRecord } from "./DurableRecord.ts"
 import type { StorageError } from "./StorageError.ts"
 
-/** How an append ended; undefined when it is committed. After a failure nothing of the batch is durable. */
+/**
+ * What an acknowledged change survives: `memory` nothing (it is written behind, when there is time), `os` a
+ * killed process, `disk` a power cut.
+ */
+export type DurabilityLevel = "memory" | "os" | "disk"
+
+/** How an append ended; undefined when it is committed. After a failure nothing of the unit is durable. */
 export type CommitOutcome = StorageError | undefined
+
+export interface JournalUnit {
+  readonly records: ReadonlyArray<DurableRecord>
+  readonly level: DurabilityLevel
+  /**
+   * All are messages on their way to a connected client, whose acknowledgement within moments makes writing
+   * them needless.
+   */
+  readonly mayWait: boolean
+  /**
+   * Somebody waits for these and can be told that they were not stored. The rest are kept and tried again
+   * when storing fails.
+   */
+  readonly isRefusable: boolean
+  readonly committed: (outcome: CommitOutcome) => void
+}
+
+/**
+ * `congested`: more waits to be written than should; what calls for more writing should wait. `failing`: the
+ * last attempt to write has failed; units that can be refused are.
+ */
+export type JournalStatus = "ready" | "congested" | "failing"
 
 export class Journal extends Context.Tag("heddle/Journal")<
   Journal,
   {
-    readonly append: (
-      records: ReadonlyArray<DurableRecord>,
-      committed: (outcome: CommitOutcome) => void
-    ) => void
+    readonly append: (unit: JournalUnit) => void
+    readonly status: () => JournalStatus
+    /** Calls back once, when the journal is not congested any more. */
+    readonly whenRelieved: (resume: () => void) => void
   }
 >() {}

@@ -7,10 +7,11 @@
 
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
-import { DurableState } from "./DurableState.ts"
+import { type DurableRecord, Recorded } from "./DurableRecord.ts"
+import { bytesOf, DurableState, type StoredDelivery } from "./DurableState.ts"
 import { Journal } from "./Journal.ts"
 import { RetainedStore } from "./RetainedStore.ts"
-import { SessionStore } from "./SessionStore.ts"
+import { type QueueRequest, SessionStore } from "./SessionStore.ts"
 
 /** The journal and the stores over one state in memory. Commits at once. */
 export const layerMemory = (
@@ -18,11 +19,40 @@ export const layerMemory = (
 ): Layer.Layer<Journal | SessionStore | RetainedStore> =>
   Layer.mergeAll(
     Layer.succeed(Journal, {
-      append: (records, committed) => {
-        for (const record of records) state.apply(record)
+      append: ({ committed, records }) => {
+        applyUnit(state, records)
         committed(undefined)
-      }
+      },
+      status: () => "ready",
+      whenRelieved: (resume) => resume()
     }),
-    Layer.succeed(SessionStore, { sessions: Stream.suspend(() => Stream.fromIterable(state.sessions())) }),
+    Layer.succeed(SessionStore, {
+      sessions: Stream.suspend(() => Stream.fromIterable(state.sessions())),
+      queue: (request, answer) => answer(queuePage(state, request))
+    }),
     Layer.succeed(RetainedStore, { messages: Stream.suspend(() => Stream.fromIterable(state.retained())) })
   )
+
+/** Applies a unit's records, but for those that became needless, and marks them as taken. */
+export const applyUnit = (state: DurableState, records: ReadonlyArray<DurableRecord>): void => {
+  for (const record of records) {
+    if (record._tag === "Enqueue") {
+      if (record.recorded === Recorded.Elided) continue
+      record.recorded = Recorded.Written
+    }
+    state.apply(record)
+  }
+}
+
+/** The part of a queue that a request asks for. */
+export const queuePage = (state: DurableState, request: QueueRequest): ReadonlyArray<StoredDelivery> => {
+  const { bytesMax, clientId, from, messagesMax, tenant } = request
+  const page: Array<StoredDelivery> = []
+  let bytes = 0
+  for (const delivery of state.queue(tenant, clientId, from)) {
+    bytes += bytesOf(delivery.message)
+    if (page.length === messagesMax || (page.length > 0 && bytes > bytesMax)) break
+    page.push(delivery)
+  }
+  return page
+}

@@ -1,14 +1,17 @@
 /**
  * What a tenant's actors count: plain numbers, added to where it happens and read by whoever exports them.
  *
- * Gauges (sessions, connections) go up and down; the rest only grow. Every message that enters or leaves is
- * in exactly one of them, so that sent = received + dropped can be checked.
+ * Gauges (connections down to retained bytes) go up and down; the rest only grow. Every message that enters
+ * or leaves is in exactly one of them, so that sent = received + dropped can be checked.
  */
 
 export class Counters {
   connections = 0
   sessions = 0
   subscriptions = 0
+  /** QoS 1 and 2 messages that wait for clients or for their acknowledgements, and what they weigh. */
+  queuedMessages = 0
+  queuedBytes = 0
   retainedMessages = 0
   retainedBytes = 0
   connectsAccepted = 0
@@ -26,4 +29,6 @@ export class Counters {
   droppedNotAuthorized = 0
   droppedNoMembers = 0
   droppedRetainedQuota = 0
+  /** Refused because they could not be put on record. */
+  droppedNotStored = 0
 }

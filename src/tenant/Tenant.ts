@@ -30,6 +30,7 @@ import type { SessionServices } from "../session/SessionServices.ts"
 import { SessionState } from "../session/SessionState.ts"
 import type { StoredMessage } from "../storage/DurableRecord.ts"
 import type { StoredSession } from "../storage/DurableState.ts"
+import type { DurabilityLevel } from "../storage/Journal.ts"
 import { Counters } from "../telemetry/Counters.ts"
 import type { Peer } from "../transport/Transport.ts"
 import type { TenantSettings } from "./TenantSettings.ts"
@@ -76,12 +77,17 @@ export interface TenantContext {
   readonly timekeeper: Timekeeper
   readonly report: (event: Event) => void
   readonly random: () => number
-  readonly services: Pick<SessionServices, "settle" | "authenticate" | "permissions" | "append">
+  readonly services: Pick<
+    SessionServices,
+    "settle" | "authenticate" | "permissions" | "journal" | "readQueue"
+  >
 }
 
 export class Tenant implements Behaviour<TenantMessage> {
   readonly counters = new Counters()
   private readonly sessions = new Map<string, Entry>()
+  /** What an acknowledgement means from now on; may be changed at any time. */
+  durability: DurabilityLevel
   private actor: Actor<TenantMessage>
   private readonly runQueue: RunQueue
   private readonly wheel: DeadlineWheel
@@ -95,11 +101,15 @@ export class Tenant implements Behaviour<TenantMessage> {
     private readonly fork: ForkChild
   ) {
     const { dispatcher, timekeeper } = context
+    const { journal } = context.services
+    this.durability = settings.durability
     this.runQueue = dispatcher.runQueue(1)
     this.wheel = timekeeper.wheel()
     this.router = new Router({
       tenant: id,
-      append: context.services.append,
+      store: (records, committed) =>
+        journal.append({ records, level: this.durability, mayWait: false, isRefusable: true, committed }),
+      canStore: () => this.durability === "memory" || journal.status() !== "failing",
       runQueue: this.runQueue,
       wheel: this.wheel,
       fork,
@@ -114,6 +124,7 @@ export class Tenant implements Behaviour<TenantMessage> {
       ...context.services,
       nowMs: () => dispatcher.nowMs,
       report: context.report,
+      durability: () => this.durability,
       decideLater: (decision, then) => {
         if (typeof decision === "boolean") return then(decision)
         fork(Effect.map(context.services.settle([decision]), ([allowed]) => then(allowed === true)))

@@ -6,6 +6,8 @@
  * CONNACK has a property for them, and enforced for all.
  */
 
+import type { DurabilityLevel } from "../storage/Journal.ts"
+
 export type QueuePolicy = "drop-oldest" | "drop-newest" | "disconnect"
 
 export type SharedSubscriptionStrategy =
@@ -39,6 +41,13 @@ export interface TenantSettings {
   readonly queueMessagesMax: number
   readonly queueBytesMax: number
   readonly queuePolicy: QueuePolicy
+  /** Payload bytes that wait for all of the tenant's clients together; one message more is dropped. */
+  readonly tenantQueueBytesMax: number
+  /**
+   * What an acknowledged message survives: nothing, a killed process, a power cut. Each is as durable as the
+   * storage that the broker has.
+   */
+  readonly durability: DurabilityLevel
   /** Whether QoS 0 messages wait for an absent client as well. */
   readonly queueQos0: boolean
   /** Bytes that wait for a slow client's socket before QoS 0 messages to it are dropped. */
@@ -75,6 +84,8 @@ export const defaultTenantSettings: TenantSettings = {
   queueMessagesMax: 10_000,
   queueBytesMax: 16 * 1024 * 1024,
   queuePolicy: "drop-oldest",
+  tenantQueueBytesMax: 16 * 1024 * 1024 * 1024,
+  durability: "disk",
   queueQos0: false,
   outboundBytesMax: 1024 * 1024,
   maximumQos: 2,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import * as Layer from "effect/Layer"
-import type { DurableRecord } from "../../src/storage/DurableRecord.ts"
+import { type DurableRecord, Recorded } from "../../src/storage/DurableRecord.ts"
 import { type CommitOutcome, Journal } from "../../src/storage/Journal.ts"
 import { layerMemory } from "../../src/storage/memory.ts"
 import { StorageError } from "../../src/storage/StorageError.ts"
@@ -16,11 +16,17 @@ class SlowJournal {
   readonly layer = Layer.merge(
     layerMemory(),
     Layer.succeed(Journal, {
-      append: (records, committed) => {
-        this.tags.push(...records.map((record) => record._tag))
+      append: ({ committed, records }) => {
+        for (const record of records) {
+          if (record._tag === "Enqueue" && record.recorded === Recorded.Elided) continue
+          if (record._tag === "Enqueue") record.recorded = Recorded.Written
+          this.tags.push(record._tag)
+        }
         if (this.isSlow) this.waiting.push(committed)
         else committed(undefined)
-      }
+      },
+      status: () => "ready",
+      whenRelieved: (resume) => resume()
     })
   )
 

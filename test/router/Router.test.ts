@@ -25,7 +25,8 @@ class Rig {
     const { dispatcher, time } = this.hand
     this.router = new Router({
       tenant: "default",
-      append: (_records, committed) => committed(undefined),
+      store: (_records, committed) => committed(undefined),
+      canStore: () => true,
       runQueue: dispatcher.runQueue(1),
       wheel: this.wheel,
       fork: (effect) => Effect.runFork(effect),

@@ -26,11 +26,14 @@ import { Publication } from "../../src/router/Publication.ts"
 import type { SharedGroup } from "../../src/router/SharedGroup.ts"
 import type { DeliveryOptions } from "../../src/router/Subscriber.ts"
 import { attach } from "../../src/session/attach.ts"
+import type { Backlog } from "../../src/session/Backlog.ts"
 import { connectionLost, endSession, onDeadline, onDisconnect } from "../../src/session/expiry.ts"
 import { onPublish, onPublished, onPubrel } from "../../src/session/inbound.ts"
 import type { Ending, Link } from "../../src/session/Link.ts"
-import { deliver, onAck } from "../../src/session/outbound.ts"
+import { OutboundEntry } from "../../src/session/OutboundEntry.ts"
+import { deliver, onAck, pump } from "../../src/session/outbound.ts"
 import type { AuthRequest } from "../../src/session/reauthentication.ts"
+import { letGo, onBacklogPage } from "../../src/session/refill.ts"
 import {
   type HeldSubscription,
   type PendingSuback,
@@ -40,7 +43,10 @@ import {
   SessionState
 } from "../../src/session/SessionState.ts"
 import { onSubscribe, onSubscribed } from "../../src/session/subscriptions.ts"
-import type { SessionRecord } from "../../src/storage/DurableRecord.ts"
+import { type EnqueueRecord, Recorded, type SessionRecord } from "../../src/storage/DurableRecord.ts"
+import { DurableState } from "../../src/storage/DurableState.ts"
+import type { CommitOutcome } from "../../src/storage/Journal.ts"
+import { queuePage } from "../../src/storage/memory.ts"
 import { Counters } from "../../src/telemetry/Counters.ts"
 import { defaultTenantSettings, type TenantSettings } from "../../src/tenant/TenantSettings.ts"
 import type { PlainFilter, SharedFilter } from "../../src/topic/TopicFilter.ts"
@@ -111,6 +117,9 @@ export interface ConnectOptions {
   readonly permissions?: Permissions
 }
 
+/** Of what is read back at a time. */
+const pageLimits = { messagesMax: 16, bytesMax: 65_536 }
+
 export const START_MS = 1_800_000_000_000
 
 const peer = {
@@ -135,12 +144,17 @@ export class Machine implements SessionOutputs {
   readonly log: Array<Output> = []
   /** What it put on record. */
   readonly records: Array<SessionRecord> = []
+  /** What they make. */
+  readonly durable = new DurableState()
   readonly counters = new Counters()
   readonly state: SessionState
   nowMs = START_MS
   /** The journal takes its time: what waits for it happens with `commit`. */
   isSlowToCommit = false
   private readonly actions: Array<() => void> = []
+  private readonly copies: Array<OutboundEntry> = []
+  private readonly reads: Array<{ readonly backlog: Backlog; readonly from: number }> = []
+  isStorageFailing = false
   /** Of the connections to come. */
   payloadBytesMax = Number.POSITIVE_INFINITY
   /** What the router answers to a publication. */
@@ -160,7 +174,7 @@ export class Machine implements SessionOutputs {
   }
 
   get inflight(): number {
-    return this.state.queue?.size ?? 0
+    return (this.state.queue?.size ?? 0) + (this.state.backlog?.size ?? 0)
   }
 
   // What the world does to it
@@ -182,39 +196,48 @@ export class Machine implements SessionOutputs {
       this.nowMs,
       this
     )
+    this.settle()
     return link
   }
 
   lose(): void {
     connectionLost(this.state, { withWill: true, isTakenOver: false }, this.nowMs, this)
+    this.settle()
   }
 
   disconnect(reasonCode = 0, properties: Properties = {}): void {
     onDisconnect(this.state, { _tag: "Disconnect", reasonCode, properties }, this.nowMs, this)
+    this.settle()
   }
 
   /** Moves time; answers whether the session has ended. */
   wait(ms: number): boolean {
     this.nowMs += ms
-    return onDeadline(this.state, this.nowMs, this)
+    const hasEnded = onDeadline(this.state, this.nowMs, this)
+    this.settle()
+    return hasEnded
   }
 
   end(): void {
     endSession(this.state, this)
+    this.settle()
   }
 
   publish(packet: Partial<Publish> = {}): void {
     onPublish(this.state, publishPacket(packet), this.nowMs, this)
+    this.settle()
   }
 
   pubrel(packetId: number): void {
     onPubrel(this.state, { _tag: "Pubrel", packetId, reasonCode: 0 }, this)
+    this.settle()
   }
 
   /** The router's word on a publication of ours. */
   outcome(publication: Publication, reasonCode: ReasonCode = ReasonCode.Success): void {
     const { epoch, packetId } = publication
     onPublished(this.state, { packetId, epoch, reasonCode }, this)
+    this.settle()
   }
 
   give(
@@ -222,29 +245,68 @@ export class Machine implements SessionOutputs {
     options: Partial<DeliveryOptions> = {}
   ): Publication {
     const publication = publicationOf(message, this.nowMs)
-    deliver(this.state, { publication, options: deliveryOptions(options) }, this.nowMs, this)
+    deliver(this.state, { publication, options: deliveryOptions(options), isHeld: false }, this.nowMs, this)
+    this.settle()
     return publication
   }
 
   ack(tag: "Puback" | "Pubrec" | "Pubcomp", packetId: number, reasonCode = 0): void {
     switch (tag) {
       case "Puback":
-        return onAck(this.state, { _tag: tag, packetId, reasonCode }, this.nowMs, this)
+        onAck(this.state, { _tag: tag, packetId, reasonCode }, this.nowMs, this)
+        break
       case "Pubrec":
-        return onAck(this.state, { _tag: tag, packetId, reasonCode }, this.nowMs, this)
+        onAck(this.state, { _tag: tag, packetId, reasonCode }, this.nowMs, this)
+        break
       case "Pubcomp":
-        return onAck(this.state, { _tag: tag, packetId, reasonCode }, this.nowMs, this)
+        onAck(this.state, { _tag: tag, packetId, reasonCode }, this.nowMs, this)
+        break
     }
+    this.settle()
   }
 
   /** SUBSCRIBE as far as SUBACK; `hasRetained` is the router's hint. */
   subscribeTo(packet: Partial<Subscribe>, hasRetained = false): void {
     onSubscribe(this.state, subscribePacket(packet), this)
     for (const output of this.take("Subscribed")) onSubscribed(this.state, output.pending, hasRetained, this)
+    this.settle()
   }
 
   commit(): void {
     for (const action of this.actions.splice(0)) action()
+    this.store()
+  }
+
+  /** What the actor does at the end of a turn, and what comes of it. */
+  private settle(): void {
+    if (!this.isSlowToCommit) this.store()
+  }
+
+  /**
+   * Puts messages of the queue on record, and answers the session's questions for them, as a journal would.
+   */
+  private store(): void {
+    const entries = this.copies.splice(0)
+    for (const entry of entries) {
+      if (entry.recorded === Recorded.Elided) continue
+      entry.recorded = Recorded.Written
+      this.record(entry)
+      this.stored(entry, undefined)
+    }
+    letGo(this.state)
+    if (this.isConnected) pump(this.state, this.nowMs, this)
+    for (let read = this.reads.shift(); read !== undefined; read = this.reads.shift()) {
+      const { clientId, identity } = this.state
+      const request = {
+        tenant: identity.tenant,
+        clientId,
+        from: read.from,
+        messagesMax: 16,
+        bytesMax: 65_536
+      }
+      const page = { ...read, _tag: "BacklogPage", deliveries: queuePage(this.durable, request) } as const
+      onBacklogPage(this.state, page, this.nowMs, this)
+    }
   }
 
   /** The router has taken up what it was asked to, and answers. */
@@ -305,7 +367,8 @@ export class Machine implements SessionOutputs {
   redispatch(_group: SharedGroup, publications: ReadonlyArray<Publication>): void {
     this.log.push({ _tag: "Redispatched", publications })
   }
-  publishWill(will: Will): void {
+  publishWill(will: Will, record: SessionRecord | undefined): void {
+    if (record !== undefined) this.record(record)
     this.log.push({ _tag: "Will", will })
   }
   decide(decisions: ReadonlyArray<Decision>): void {
@@ -319,6 +382,31 @@ export class Machine implements SessionOutputs {
   }
   record(record: SessionRecord): void {
     this.records.push(record)
+    this.durable.apply(record)
+  }
+  keep(entry: OutboundEntry): void {
+    this.copies.push(entry)
+  }
+  stored(entry: EnqueueRecord, outcome: CommitOutcome): void {
+    if (!(entry instanceof OutboundEntry)) return
+    entry.isStored = outcome === undefined
+    entry.release(entry.isStored)
+  }
+  advance(before: number): void {
+    const { clientId, epoch, identity } = this.state
+    this.record({ _tag: "Advance", tenant: identity.tenant, clientId, epoch, before })
+  }
+  gather(publication: Publication, record: SessionRecord): void {
+    publication.gather(record, (records, committed) => {
+      for (const each of records) if (each._tag !== "Retain") this.record(each)
+      committed(undefined)
+    })
+  }
+  readBacklog(backlog: Backlog, from: number): void {
+    this.reads.push({ backlog, from })
+  }
+  groupOf(): undefined {
+    return undefined
   }
   afterCommit(action: () => void): void {
     if (this.isSlowToCommit) this.actions.push(action)

@@ -1,10 +1,17 @@
 import { describe, expect, test } from "bun:test"
 import * as fc from "effect/FastCheck"
 import type { Publication } from "../../src/router/Publication.ts"
-import { type OutboundEntry, OutboundQueue, PACKET_IDS, Phase } from "../../src/session/OutboundQueue.ts"
-import { deliveryOptions, publicationOf } from "./Machine.ts"
+import { OutboundEntry, Phase } from "../../src/session/OutboundEntry.ts"
+import { OutboundQueue, PACKET_IDS } from "../../src/session/OutboundQueue.ts"
+import { deliveryOptions, Machine, publicationOf } from "./Machine.ts"
 
 const options = deliveryOptions()
+const { state } = new Machine()
+const push = (queue: OutboundQueue, publication: Publication): OutboundEntry => {
+  const entry = new OutboundEntry(state, publication, options, 1, queue.takePosition())
+  queue.push(entry)
+  return entry
+}
 const publications = ["", "1", "22", "4444"].map((payload) => publicationOf({ payload }))
 const publicationAt = (index: number): Publication => publications[index % publications.length] as Publication
 
@@ -74,7 +81,7 @@ const run = (steps: ReadonlyArray<Step>, queue: OutboundQueue): void => {
   for (const each of steps) {
     switch (each._tag) {
       case "Push": {
-        model.held.push(queue.push(publicationAt(each.size), options, 1))
+        model.held.push(push(queue, publicationAt(each.size)))
         break
       }
       case "Send": {
@@ -106,7 +113,7 @@ const run = (steps: ReadonlyArray<Step>, queue: OutboundQueue): void => {
 /** Moves the queue to a position by sending and completing messages one by one. */
 const advanceTo = (queue: OutboundQueue, position: number): void => {
   for (let count = 0; count < position; count++) {
-    const entry = queue.push(publicationAt(1), options, 1)
+    const entry = push(queue, publicationAt(1))
     queue.advance(entry)
     queue.remove(entry)
   }
@@ -134,13 +141,13 @@ describe("the outbound queue", () => {
   test("after identifier 65535 comes 1", () => {
     const queue = new OutboundQueue()
     advanceTo(queue, PACKET_IDS - 1)
-    const [last, first] = [queue.push(publicationAt(0), options, 1), queue.push(publicationAt(0), options, 1)]
+    const [last, first] = [push(queue, publicationAt(0)), push(queue, publicationAt(0))]
     expect([queue.packetIdOf(last), queue.packetIdOf(first)]).toEqual([65_535, 1])
   })
 
   test("[MQTT-2.2.1-4] sends nothing more before an identifier would be used twice, however many wait", () => {
     const queue = new OutboundQueue()
-    for (let count = 0; count < PACKET_IDS + 10; count++) queue.push(publicationAt(0), options, 1)
+    for (let count = 0; count < PACKET_IDS + 10; count++) push(queue, publicationAt(0))
     const oldest = queue.next()
     const ids = new Set<number>()
     for (let entry = queue.next(); entry !== undefined; entry = queue.next()) {
@@ -155,15 +162,15 @@ describe("the outbound queue", () => {
 
   test("drops beside a message that is never acknowledged leave nothing behind and block nothing", () => {
     const queue = new OutboundQueue()
-    queue.advance(queue.push(publicationAt(0), options, 1))
-    for (let count = 0; count < 100; count++) queue.push(publicationAt(0), options, 1)
+    queue.advance(push(queue, publicationAt(0)))
+    for (let count = 0; count < 100; count++) push(queue, publicationAt(0))
     for (let count = 0; count < PACKET_IDS + 1000; count++) {
       const oldest = queue.oldestWaiting()
       if (oldest !== undefined) queue.remove(oldest)
-      queue.push(publicationAt(0), options, 1)
+      push(queue, publicationAt(0))
     }
     const fresh = new OutboundQueue()
-    for (let count = 0; count < 101; count++) fresh.push(publicationAt(0), options, 1)
+    for (let count = 0; count < 101; count++) push(fresh, publicationAt(0))
     expect(JSON.stringify(queue).length).toBeLessThan(JSON.stringify(fresh).length + 10_000)
     queue.rewind()
     let sent = 0
@@ -173,8 +180,8 @@ describe("the outbound queue", () => {
 
   test("what is taken out of the middle of the line does not pile up there", () => {
     const queue = new OutboundQueue()
-    queue.push(publicationAt(0), options, 1)
-    for (let count = 0; count < 10_000; count++) queue.remove(queue.push(publicationAt(0), options, 1))
+    push(queue, publicationAt(0))
+    for (let count = 0; count < 10_000; count++) queue.remove(push(queue, publicationAt(0)))
     expect(JSON.stringify(queue).length).toBeLessThan(50_000)
     expect([queue.size, [...queue.entries()].length]).toEqual([1, 1])
   })
@@ -182,19 +189,16 @@ describe("the outbound queue", () => {
   test("identifiers that nothing in flight has find nothing, 0 and those out of range among them", () => {
     const queue = new OutboundQueue()
     expect([0, 1, 65_535].map((id) => queue.find(id))).toEqual([undefined, undefined, undefined])
-    const sent = queue.push(publicationAt(0), options, 1)
+    const sent = push(queue, publicationAt(0))
     queue.advance(sent)
-    queue.push(publicationAt(0), options, 1)
+    push(queue, publicationAt(0))
     expect([0, 2, 3, 65_535].filter((id) => queue.find(id) !== undefined)).toEqual([])
     expect(queue.find(1) === sent).toBe(true)
   })
 
   test("removing an entry twice counts it once", () => {
     const queue = new OutboundQueue()
-    const [first, second] = [
-      queue.push(publicationAt(3), options, 1),
-      queue.push(publicationAt(2), options, 1)
-    ]
+    const [first, second] = [push(queue, publicationAt(3)), push(queue, publicationAt(2))]
     queue.advance(first)
     queue.remove(first)
     queue.remove(first)
@@ -203,7 +207,7 @@ describe("the outbound queue", () => {
 
   test("what was large is given back when the queue is empty", () => {
     const queue = new OutboundQueue()
-    const entries = Array.from({ length: 10_000 }, () => queue.push(publicationAt(1), options, 1))
+    const entries = Array.from({ length: 10_000 }, () => push(queue, publicationAt(1)))
     for (const entry of entries) queue.remove(entry)
     expect([queue.size, queue.bytes, queue.waiting, queue.inflight]).toEqual([0, 0, 0, 0])
     expect(JSON.stringify(queue).length).toBeLessThan(1000)

@@ -7,6 +7,7 @@ import { allowAll, settleDecisions } from "../../src/auth/Authorizer.ts"
 import { Router } from "../../src/router/Router.ts"
 import type { DeliveryOptions, Subscription } from "../../src/router/Subscriber.ts"
 import { Session } from "../../src/session/Session.ts"
+import type { SessionServices } from "../../src/session/SessionServices.ts"
 import { SessionState } from "../../src/session/SessionState.ts"
 import { Counters } from "../../src/telemetry/Counters.ts"
 import { defaultTenantSettings } from "../../src/tenant/TenantSettings.ts"
@@ -26,11 +27,16 @@ const rig = () => {
     fork: <A, E>(effect: Effect.Effect<A, E>) => Effect.runFork(effect)
   }
   const nowMs = () => time.nowMs
-  const append = (_records: unknown, committed: (outcome: undefined) => void) => committed(undefined)
+  const journal: SessionServices["journal"] = {
+    append: ({ committed }) => committed(undefined),
+    status: () => "ready",
+    whenRelieved: (resume) => resume()
+  }
   const router = new Router({
     ...parts,
     tenant: "default",
-    append,
+    store: (_records, committed) => committed(undefined),
+    canStore: () => true,
     settings: defaultTenantSettings,
     counters,
     random: () => 0,
@@ -43,7 +49,9 @@ const rig = () => {
     state: new SessionState("client", defaultTenantSettings, counters, identity, allowAll),
     services: {
       nowMs,
-      append,
+      journal,
+      durability: () => "disk",
+      readQueue: (_request, answer) => answer([]),
       report: () => {},
       settle: settleDecisions,
       decideLater: () => {},

@@ -1,9 +1,14 @@
 import { describe, expect, test } from "bun:test"
 import * as FastCheck from "effect/FastCheck"
-import type { DurableRecord, EnqueueRecord, StoredMessage } from "../../src/storage/DurableRecord.ts"
+import {
+  type DurableRecord,
+  type EnqueueRecord,
+  Recorded,
+  type StoredMessage
+} from "../../src/storage/DurableRecord.ts"
 import { DurableState, type StoredSession } from "../../src/storage/DurableState.ts"
 
-const key = { tenant: "t", clientId: "c" }
+const key = { tenant: "t", clientId: "c", epoch: 1 }
 
 const message = (topic: string, payload: string): StoredMessage => ({
   topic: { name: topic, bytes: Buffer.from(topic) },
@@ -11,7 +16,9 @@ const message = (topic: string, payload: string): StoredMessage => ({
   forwardedProperties: new Uint8Array(0),
   qos: 1,
   retain: false,
-  expiresAtMs: 0
+  expiresAtMs: 0,
+  publisherId: "p",
+  traceContext: undefined
 })
 
 const will = {
@@ -40,7 +47,10 @@ const enqueue = (position: number): EnqueueRecord => ({
   message: message("a", String(position)),
   qos: 1,
   retain: false,
-  subscriptionIdentifiers: []
+  subscriptionIdentifiers: [],
+  group: undefined,
+  isReleased: false,
+  recorded: Recorded.Pending
 })
 
 const subscribe = (topicFilter: string): DurableRecord => ({
@@ -50,30 +60,34 @@ const subscribe = (topicFilter: string): DurableRecord => ({
   subscriptionIdentifier: 0
 })
 
-const after = (...records: ReadonlyArray<DurableRecord>): StoredSession | undefined => {
+const stateAfter = (...records: ReadonlyArray<DurableRecord>): DurableState => {
   const state = new DurableState()
   for (const record of records) state.apply(record)
-  return state.session("t", "c")
+  return state
 }
+
+const after = (...records: ReadonlyArray<DurableRecord>): StoredSession | undefined =>
+  stateAfter(...records).session("t", "c")
 
 describe("the durable state", () => {
   test("keeps what a session held when its client connects again without a clean start", () => {
     const session = after(connect(), subscribe("a"), enqueue(0), connect())
     expect([...(session?.subscriptions.keys() ?? [])]).toEqual(["a"])
-    expect([...(session?.queue.keys() ?? [])]).toEqual([0])
+    expect(session?.queue).toEqual({ positions: [0], bytes: [2] })
     expect(session?.nextPosition).toBe(1)
   })
 
   test("forgets it after a clean start", () => {
     const session = after(connect(), subscribe("a"), enqueue(0), connect(true))
     expect(session?.subscriptions.size).toBe(0)
-    expect(session?.queue.size).toBe(0)
+    expect(session?.queue.positions).toEqual([])
     expect(session?.nextPosition).toBe(0)
   })
 
-  test("drops the will with a DETACH that says it is done, and keeps one that is due", () => {
-    const detach = { _tag: "Detach", ...key, expiryInterval: 60, endsAtMs: 70, sentBefore: 0 } as const
-    expect(after(connect(), { ...detach, willDueMs: 0 })?.will).toBeUndefined()
+  test("drops the will with a DETACH that has none, and keeps one that is due", () => {
+    const terms = { expiryInterval: 60, endsAtMs: 70, sentBefore: 0 }
+    const detach = { _tag: "Detach", ...key, ...terms, hasWill: true } as const
+    expect(after(connect(), { ...detach, hasWill: false, willDueMs: 0 })?.will).toBeUndefined()
     expect(after(connect(), { ...detach, willDueMs: 9 })).toMatchObject({
       will,
       willDueMs: 9,
@@ -83,14 +97,31 @@ describe("the durable state", () => {
   })
 
   test("follows a message from the queue through PUBREC to its end", () => {
-    const released = after(connect(), enqueue(0), { _tag: "Release", ...key, position: 0 })
-    expect(released?.queue.get(0)?.isReleased).toBe(true)
-    expect(after(connect(), enqueue(0), { _tag: "Dequeue", ...key, position: 0 })?.queue.size).toBe(0)
+    const released = stateAfter(connect(), enqueue(0), { _tag: "Release", ...key, position: 0 })
+    expect(released.queue("t", "c").map(({ isReleased }) => isReleased)).toEqual([true])
+    const done = after(connect(), enqueue(0), { _tag: "Dequeue", ...key, position: 0 })
+    expect(done?.queue.positions).toEqual([])
   })
 
   test("a dequeued position is not given again", () => {
     const session = after(connect(), enqueue(0), { _tag: "Dequeue", ...key, position: 0 })
     expect(session?.nextPosition).toBe(1)
+  })
+
+  test("everything below the cursor is gone, whenever it was enqueued", () => {
+    const advance = { _tag: "Advance", ...key, before: 2 } as const
+    const session = after(connect(), enqueue(0), enqueue(3), enqueue(2), advance, enqueue(1))
+    expect(session?.queue.positions).toEqual([2, 3])
+  })
+
+  test("ignores what is older than the clean start of the session", () => {
+    const session = after(
+      connect(),
+      { ...connect(true), epoch: 2 } as DurableRecord,
+      enqueue(0),
+      subscribe("a")
+    )
+    expect([session?.queue.positions, session?.subscriptions.size]).toEqual([[], 0])
   })
 
   test("ignores records of a session that has ended", () => {
@@ -127,7 +158,7 @@ describe("the durable state", () => {
           return isEnqueue ? enqueue(position) : { _tag: "Dequeue", ...key, position }
         })
         const session = after(connect(), ...records)
-        expect(new Set(session?.queue.keys())).toEqual(expected)
+        expect(session?.queue.positions).toEqual([...expected].sort((a, b) => a - b))
       }),
       { seed: 7, numRuns: 200 }
     )

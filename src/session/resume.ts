@@ -1,0 +1,57 @@
+/**
+ * A connection that goes on with a session: what is in flight is owed again.
+ */
+
+import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { type OutboundEntry, Phase } from "./OutboundEntry.ts"
+import type { OutboundQueue } from "./OutboundQueue.ts"
+import { mayPublish, pump, sendEntry } from "./outbound.ts"
+import type { SessionOutputs, SessionState } from "./SessionState.ts"
+
+/** A new connection has taken up the session: what is in flight is owed again, then what waited. */
+export const resume = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
+  state.unacknowledged = 0
+  resend(state, nowMs, out)
+  pump(state, nowMs, out)
+}
+
+const resend = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
+  const { queue } = state
+  if (queue === undefined) return
+  queue.rewind()
+  sendOwed(state, queue, [...queue.entries()].filter(isReleased), nowMs, out)
+}
+
+const isReleased = (entry: OutboundEntry): boolean => entry.phase === Phase.Released
+
+/**
+ * What is owed again, in its order and as far as the quota goes; but every PUBREL, because the quota holds
+ * back PUBLISHes alone. `released` are those that are newly owed. [MQTT-4.4.0-1] [MQTT-4.9.0-3]
+ * [MQTT-3.3.4-10]
+ */
+export const sendOwed = (
+  state: SessionState,
+  queue: OutboundQueue,
+  released: ReadonlyArray<OutboundEntry>,
+  nowMs: number,
+  out: SessionOutputs
+): void => {
+  const { link } = state
+  if (link === undefined) return
+  state.unacknowledged += released.length
+  const owed = new Set(released)
+  for (let entry = queue.next(); entry !== undefined; entry = queue.next()) {
+    if (entry.phase === Phase.Released) {
+      queue.advance(entry)
+      if (owed.delete(entry)) sendPubrel(queue, entry, out)
+    } else if (mayPublish(state, link)) {
+      sendEntry(state, entry, nowMs, out)
+    } else {
+      break
+    }
+  }
+  for (const entry of owed) sendPubrel(queue, entry, out)
+}
+
+const sendPubrel = (queue: OutboundQueue, entry: OutboundEntry, out: SessionOutputs): void =>
+  out.sendAck("Pubrel", queue.packetIdOf(entry), ReasonCode.Success, "")
