@@ -17,7 +17,7 @@ import { Authenticator } from "../src/auth/Authenticator.ts"
 import { Authorizer } from "../src/auth/Authorizer.ts"
 import { Broker } from "../src/Broker.ts"
 import { EventSink } from "../src/events/EventSink.ts"
-import { type DurableRecord, Recorded } from "../src/storage/DurableRecord.ts"
+import type { DurableRecord } from "../src/storage/DurableRecord.ts"
 import { DurableState } from "../src/storage/DurableState.ts"
 import { decodeFrame } from "../src/storage/frame/FrameReader.ts"
 import { encodeFrame } from "../src/storage/frame/FrameWriter.ts"
@@ -38,10 +38,6 @@ const encode = (records: ReadonlyArray<DurableRecord>): string =>
 const decode = (line: string): ReadonlyArray<DurableRecord> =>
   decodeFrame(Buffer.from(line, "base64")).records
 
-/** Its message was acknowledged before we came to writing it. */
-const isElided = (record: DurableRecord): boolean =>
-  record._tag === "Enqueue" && record.recorded === Recorded.Elided
-
 /** A journal and the stores over one file. */
 const layerFile = (path: string) =>
   Layer.unwrapScoped(
@@ -55,9 +51,8 @@ const layerFile = (path: string) =>
       let writing: Promise<void> = Promise.resolve()
       yield* Effect.addFinalizer(() => Effect.promise(() => writing))
       const append: Journal["Type"]["append"] = ({ committed, records }) => {
-        const needed = records.filter((record) => !isElided(record))
-        const line = encode(needed)
-        applyUnit(state, needed)
+        // Without those whose message was acknowledged before we came to writing it.
+        const line = encode(applyUnit(state, records))
         writing = writing
           .then(() => appendFile(path, line))
           .then(

@@ -15,7 +15,7 @@ import {
   type WillDoneRecord
 } from "../storage/DurableRecord.ts"
 import { type OutboundEntry, Phase } from "./OutboundEntry.ts"
-import type { HeldSubscription, SessionOutputs, SessionState } from "./SessionState.ts"
+import type { SessionOutputs, SessionState } from "./SessionState.ts"
 
 const keyOf = (state: SessionState) => ({
   tenant: state.identity.tenant,
@@ -26,8 +26,7 @@ const keyOf = (state: SessionState) => ({
 /** A client has taken up the session under these terms. */
 export const recordConnect = (state: SessionState, sessionPresent: boolean, out: SessionOutputs): void => {
   const { expiryInterval, identity, will } = state
-  const keptState = state.isRecorded && sessionPresent && state.keepsState
-  state.keepsState = expiryInterval > 0 || keptState
+  state.keepsState = expiryInterval > 0 || (state.isRecorded && sessionPresent && state.keepsState)
   if (!state.keepsState && will === undefined) return
   state.isRecorded = true
   out.record({
@@ -38,26 +37,6 @@ export const recordConnect = (state: SessionState, sessionPresent: boolean, out:
     expiryInterval,
     will
   })
-  if (state.keepsState && sessionPresent && !keptState) recordAll(state, out)
-}
-
-/** A session that was to end with its connection is to outlive the next: all that it holds goes on record. */
-const recordAll = (state: SessionState, out: SessionOutputs): void => {
-  for (const [topicFilter, held] of state.subscriptions ?? []) {
-    recordSubscribe(state, requestOf(topicFilter, held), held.subscription.subscriptionIdentifier, out)
-  }
-  for (const packetId of state.received?.keys() ?? []) {
-    out.record({ _tag: "Inbound", ...keyOf(state), packetId, isReleased: false })
-  }
-  for (const entry of state.queue?.entries() ?? []) {
-    entry.isStored = false
-    out.keep(entry)
-  }
-}
-
-const requestOf = (topicFilter: string, { subscription }: HeldSubscription): SubscriptionRequest => {
-  const { noLocal, qos, retainAsPublished } = subscription
-  return { topicFilter, qos, noLocal, retainAsPublished, retainHandling: 0 }
 }
 
 export const recordDetach = (state: SessionState, out: SessionOutputs): void => {

@@ -101,7 +101,7 @@ const grant = (
   for (const [index, request] of packet.subscriptions.entries()) {
     const each = judged[index]
     if (each === undefined) continue
-    const refusal = refusalOf(state, request, each, allowed[index] === true)
+    const refusal = refusalOf(state, request, { judged: each, allowed: allowed[index] === true }, out)
     if (refusal !== undefined) {
       out.refused({ _tag: "SubscribeRefused", topic: request.topicFilter, ...refusal })
       reasonCodes.push(refusal.reasonCode)
@@ -131,10 +131,13 @@ const grant = (
 const refusalOf = (
   state: SessionState,
   request: SubscriptionRequest,
-  judged: Judged,
-  allowed: boolean
+  { allowed, judged }: { readonly judged: Judged; readonly allowed: boolean },
+  out: SessionOutputs
 ): { readonly reasonCode: ReasonCode; readonly reason: string } | undefined => {
   if (judged._tag === "Refused") return { reasonCode: judged.reasonCode, reason: judged.reason }
+  if (state.keepsState && out.isStorageFailing) {
+    return { reasonCode: ReasonCode.UnspecifiedError, reason: "the subscription cannot be stored now" }
+  }
   if (!allowed) {
     return { reasonCode: ReasonCode.NotAuthorized, reason: "the client may not subscribe to this filter" }
   }

@@ -33,16 +33,21 @@ export const layerMemory = (
     Layer.succeed(RetainedStore, { messages: Stream.suspend(() => Stream.fromIterable(state.retained())) })
   )
 
-/** Applies a unit's records, but for those that became needless, and marks them as taken. */
-export const applyUnit = (state: DurableState, records: ReadonlyArray<DurableRecord>): void => {
-  for (const record of records) {
-    if (record._tag === "Enqueue") {
-      if (record.recorded === Recorded.Elided) continue
-      record.recorded = Recorded.Written
-    }
+/** Applies a unit's records, but for those that became needless, and marks them as taken; those it applied. */
+export const applyUnit = (
+  state: DurableState,
+  records: ReadonlyArray<DurableRecord>
+): ReadonlyArray<DurableRecord> => {
+  const needed = records.filter(isNeeded)
+  for (const record of needed) {
+    if (record._tag === "Enqueue") record.recorded = Recorded.Written
     state.apply(record)
   }
+  return needed
 }
+
+const isNeeded = (record: DurableRecord): boolean =>
+  record._tag !== "Enqueue" || record.recorded !== Recorded.Elided
 
 /** The part of a queue that a request asks for. */
 export const queuePage = (state: DurableState, request: QueueRequest): ReadonlyArray<StoredDelivery> => {

@@ -1,25 +1,8 @@
 import { describe, expect, test } from "bun:test"
-import type { DurableRecord } from "../../src/storage/DurableRecord.ts"
 import { DurableState } from "../../src/storage/DurableState.ts"
+import { RecordLog } from "../support/RecordLog.ts"
 import { properties, type RawConnect, raw } from "../support/raw.ts"
 import { TestBroker, type TestClient, withBroker } from "../support/testBroker.ts"
-
-/** Remembers what was applied to it, so that a state can be made of a part of it. */
-class Recorded extends DurableState {
-  readonly records: Array<DurableRecord> = []
-
-  override apply(record: DurableRecord): void {
-    this.records.push(record)
-    super.apply(record)
-  }
-
-  /** A state that has seen all that this one has. */
-  replayed(): DurableState {
-    const state = new DurableState()
-    for (const record of this.records) state.apply(record)
-    return state
-  }
-}
 
 /**
  * Runs a broker, kills it (what it does while it stops is not kept), and runs another on what was on record.
@@ -29,7 +12,7 @@ const kill = async (
   after: (broker: TestBroker) => Promise<void>,
   downMs = 0
 ): Promise<void> => {
-  const stored = new Recorded()
+  const stored = new RecordLog()
   const first = await TestBroker.start({ stored })
   await before(first)
   await first.settle()
@@ -120,6 +103,25 @@ describe("after a broker was killed, the next one", () => {
         const subscriber = await resumed(broker, "s")
         expect((await subscriber.expect("publish")).payload.toString()).toBe("once")
         await subscriber.quiet()
+      }
+    ))
+
+  test("[MQTT-4.8.2-4] gives what one member of a group had to another", () =>
+    kill(
+      async (broker) => {
+        const member = await broker.connect(persistent("a"))
+        await member.subscribe(["$share/g/t", 1])
+        const publisher = await broker.connect({ clientId: "p" })
+        await publisher.publish("t", "for the group")
+        await member.expect("publish")
+      },
+      async (broker) => {
+        const first = await resumed(broker, "a")
+        expect((await first.expect("publish")).payload.toString()).toBe("for the group")
+        const second = await broker.connect(persistent("b"))
+        await second.subscribe(["$share/g/t", 1])
+        first.drop()
+        expect((await second.expect("publish")).payload.toString()).toBe("for the group")
       }
     ))
 

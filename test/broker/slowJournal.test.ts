@@ -1,39 +1,8 @@
 import { describe, expect, test } from "bun:test"
-import * as Layer from "effect/Layer"
-import { type DurableRecord, Recorded } from "../../src/storage/DurableRecord.ts"
-import { type CommitOutcome, Journal } from "../../src/storage/Journal.ts"
-import { layerMemory } from "../../src/storage/memory.ts"
 import { StorageError } from "../../src/storage/StorageError.ts"
 import { properties, type RawConnect, raw } from "../support/raw.ts"
+import { SlowJournal } from "../support/slowJournal.ts"
 import { type TestBroker, type TestClient, withBroker } from "../support/testBroker.ts"
-
-/** A journal that commits when the test says so. */
-class SlowJournal {
-  private readonly waiting: Array<(outcome: CommitOutcome) => void> = []
-  readonly tags: Array<DurableRecord["_tag"]> = []
-  isSlow = false
-
-  readonly layer = Layer.merge(
-    layerMemory(),
-    Layer.succeed(Journal, {
-      append: ({ committed, records }) => {
-        for (const record of records) {
-          if (record._tag === "Enqueue" && record.recorded === Recorded.Elided) continue
-          if (record._tag === "Enqueue") record.recorded = Recorded.Written
-          this.tags.push(record._tag)
-        }
-        if (this.isSlow) this.waiting.push(committed)
-        else committed(undefined)
-      },
-      status: () => "ready",
-      whenRelieved: (resume) => resume()
-    })
-  )
-
-  settle(outcome: CommitOutcome = undefined): void {
-    for (const committed of this.waiting.splice(0)) committed(outcome)
-  }
-}
 
 const persistent = (clientId: string): RawConnect => ({
   clientId,
@@ -130,12 +99,159 @@ describe("while the journal is writing", () => {
   test("a session that ends with its connection waits for nothing", () =>
     scene(async (broker, journal) => {
       const client = await publisher(broker)
-      journal.tags.length = 0
       await client.subscribe(["y", 2])
       await client.send(raw.publish({ version: 5, topic: "y", qos: 2, packetId: 1 }))
       await client.expect("publish")
       await client.expect("pubrec")
-      expect(journal.tags).toEqual([])
+      expect(journal.pending).toEqual([])
+    }))
+})
+
+describe("a message that is acknowledged before it was written", () => {
+  test("is not written, and its publisher need not wait for anything else", () =>
+    scene(async (broker, journal) => {
+      const subscriber = await broker.connect(persistent("live"))
+      journal.settle()
+      await subscriber.send(raw.subscribe({ version: 5, packetId: 1, filters: [["live", 1]] }))
+      await broker.settle()
+      journal.settle()
+      await subscriber.expect("suback")
+      const before = journal.units.length
+      const client = await publisher(broker)
+      await client.send(raw.publish({ version: 5, topic: "live", qos: 1, packetId: 1 }))
+      const { messageId } = await subscriber.expect("publish")
+      await client.quiet()
+      await subscriber.send(raw.puback({ packetId: messageId ?? 0 }))
+      await client.expect("puback")
+      journal.settle()
+      expect(journal.units.slice(before)).toEqual([])
+    }))
+})
+
+/** Subscribers `a` and `b` of `q` at QoS 2, both connected; everything so far is committed. */
+const two = async (broker: TestBroker, journal: SlowJournal): Promise<ReadonlyArray<TestClient>> => {
+  journal.isSlow = false
+  const clients = [await broker.connect(persistent("a")), await broker.connect(persistent("b"))]
+  for (const client of clients) await client.subscribe(["q", 2])
+  journal.isSlow = true
+  journal.settle()
+  return clients
+}
+
+describe("a QoS 2 message", () => {
+  test("[MQTT-4.3.3-12] is sent when it is on record together with its identifier", () =>
+    scene(async (broker, journal) => {
+      const subscribers = await two(broker, journal)
+      const client = await broker.connect(persistent("p"))
+      journal.settle()
+      await client.send(raw.publish({ version: 5, topic: "q", payload: "1", qos: 2, packetId: 1 }))
+      await broker.settle()
+      expect(journal.pending).toEqual([["Inbound", "Enqueue", "Enqueue"]])
+      for (const each of [client, ...subscribers]) await each.quiet()
+      journal.settle()
+      await client.expect("pubrec")
+      for (const each of subscribers) expect((await each.expect("publish")).payload.toString()).toBe("1")
+    }))
+
+  test("goes no further, and its identifier is free, when it cannot be stored", () =>
+    scene(async (broker, journal) => {
+      const [subscriber] = await two(broker, journal)
+      const client = await broker.connect(persistent("p"))
+      journal.settle()
+      await client.send(raw.publish({ version: 5, topic: "q", payload: "1", qos: 2, packetId: 1 }))
+      await broker.settle()
+      journal.settle(failed)
+      expect((await client.expect("pubrec")).reasonCode).toBe(0x80)
+      await subscriber?.quiet()
+      await client.send(raw.publish({ version: 5, topic: "q", payload: "2", qos: 2, packetId: 1 }))
+      await broker.settle()
+      journal.settle()
+      await client.expect("pubrec")
+      expect((await subscriber?.expect("publish"))?.payload.toString()).toBe("2")
+      expect(broker.eventsOf("MessageDropped").map(({ reason }) => reason)).toEqual([
+        "not-stored",
+        "not-stored"
+      ])
+    }))
+
+  test("may be sent before it is written where an acknowledgement promises nothing", () => {
+    const journal = new SlowJournal()
+    return withBroker({ storage: journal.layer, settings: { durability: "memory" } }, async (broker) => {
+      expect(journal.units).toEqual([])
+      const client = await broker.connect(persistent("s"))
+      await client.subscribe(["q", 2])
+      expect(journal.units.flat()).toEqual(["Connect", "Subscribe"])
+    })
+  })
+})
+
+describe("one unit", () => {
+  test("holds a will that is done and the copies of those who get it", () =>
+    scene(async (broker, journal) => {
+      journal.isSlow = false
+      const client = await broker.connect({ ...persistent("w"), will: { topic: "t", qos: 1 } })
+      journal.units.length = 0
+      client.drop()
+      await broker.settle()
+      expect(journal.units).toEqual([["Detach"], ["WillDone", "Enqueue"]])
+    }))
+
+  test("holds the end of a session and the will that it leaves", () =>
+    scene(async (broker, journal) => {
+      journal.isSlow = false
+      const client = await broker.connect({ clientId: "w", version: 5, will: { topic: "t", qos: 1 } })
+      journal.units.length = 0
+      client.drop()
+      await broker.settle()
+      expect(journal.units.flat().toSorted()).toEqual(["Detach", "Enqueue", "End", "WillDone"].toSorted())
+      expect(journal.units.at(-1)).toContain("Enqueue")
+    }))
+
+  test("[MQTT-4.8.2-4] takes a message of a shared group from one member and gives it to another", () =>
+    scene(async (broker, journal) => {
+      journal.isSlow = false
+      const first = await broker.connect(persistent("m1"))
+      await first.subscribe(["$share/g/x", 1])
+      const client = await publisher(broker)
+      await client.publish("x", "1")
+      await first.expect("publish")
+      const second = await broker.connect(persistent("m2"))
+      await second.subscribe(["$share/g/x", 1])
+      journal.units.length = 0
+      first.drop()
+      await second.expect("publish")
+      expect(journal.units).toContainEqual(["Dequeue", "Enqueue"])
+    }))
+})
+
+describe("while more waits to be stored than should", () => {
+  test("clients are not read, and go on when it is written", () =>
+    scene(async (broker, journal) => {
+      const client = await publisher(broker)
+      journal.become("congested")
+      await client.send(raw.publish({ version: 5, topic: "nobody", qos: 1, packetId: 1 }))
+      await broker.settle()
+      expect(broker.broker.counters("default")?.messagesReceived).toBe(0)
+      journal.become("ready")
+      await client.expect("puback")
+    }))
+})
+
+describe("while nothing can be stored", () => {
+  test("what would have to be is refused, the rest goes on", () =>
+    scene(async (broker, journal) => {
+      const client = await publisher(broker)
+      await client.subscribe("live")
+      journal.become("failing")
+      await client.send(raw.publish({ version: 5, topic: "t", qos: 1, packetId: 1 }))
+      expect((await client.expect("puback")).reasonCode).toBe(0x80)
+      await client.send(raw.publish({ version: 5, topic: "r", qos: 1, packetId: 2, retain: true }))
+      expect((await client.expect("puback")).reasonCode).toBe(0x80)
+      await client.send(raw.publish({ version: 5, topic: "live", payload: "1", qos: 0 }))
+      expect((await client.expect("publish")).payload.toString()).toBe("1")
+      const keeper = await broker.connect(persistent("k"))
+      await keeper.send(raw.subscribe({ version: 5, packetId: 3, filters: ["x"] }))
+      expect((await keeper.expect("suback")).granted).toEqual([0x80])
     }))
 })
 

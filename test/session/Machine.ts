@@ -117,9 +117,6 @@ export interface ConnectOptions {
   readonly permissions?: Permissions
 }
 
-/** Of what is read back at a time. */
-const pageLimits = { messagesMax: 16, bytesMax: 65_536 }
-
 export const START_MS = 1_800_000_000_000
 
 const peer = {
