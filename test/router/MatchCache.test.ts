@@ -172,4 +172,18 @@ describe("matching and merging", () => {
     }
     expect(cache.size).toBe(1)
   })
+
+  test("one that fills takes only topics that are asked for again", () => {
+    const trie = new SubscriptionTrie<object, Route>()
+    const cache = new MatchCache(trie, 80)
+    const ask = (from: number, to: number) => {
+      for (let index = from; index < to; index++) cache.lookup(`topic/${index}`)
+    }
+    ask(0, 1000)
+    expect(cache.size).toBe(10)
+    ask(990, 1000)
+    expect(cache.size).toBe(20)
+    ask(0, 20)
+    expect(cache.size).toBe(30)
+  })
 })
