@@ -2,8 +2,7 @@
  * A client of the load generator: bytes to and from a socket, nothing allocated for a message.
  *
  * What it has to send is collected and written once per turn of the event loop; `Rota` keeps those that have
- * something to do. Packets are parsed in place; one that is cut by the end of a chunk is copied, but of a
- * large PUBLISH only the beginning: nobody looks at its payload.
+ * something to do. Packets are parsed in place; only one that is cut by the end of a chunk is copied.
  */
 
 import type { Socket, SocketHandler } from "bun"
@@ -46,9 +45,6 @@ export interface Hello {
 
 const nothing: Buffer = Buffer.alloc(0)
 
-/** What is kept of a large PUBLISH: more than its header and stamp. */
-const headBytes = 512
-
 export class LoadClient {
   isDue = false
   private socket: Socket<LoadClient> | undefined
@@ -57,9 +53,6 @@ export class LoadClient {
   private outEnd = 0
   private isBlocked = false
   private carry: Buffer = nothing
-  /** The beginning of a PUBLISH whose payload is under way, and how much of that is to come. */
-  private head: Buffer = nothing
-  private missingBytes = 0
   private settle: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined
   private isLeaving = false
   private left: (() => void) | undefined
@@ -175,24 +168,9 @@ export class LoadClient {
   }
 
   data(chunk: Buffer): void {
-    if (this.missingBytes >= chunk.length) {
-      this.missingBytes -= chunk.length
-      if (this.missingBytes === 0) this.completeHead()
-    } else if (this.missingBytes > 0) {
-      const rest = chunk.subarray(this.missingBytes)
-      this.missingBytes = 0
-      this.completeHead()
-      this.parse(rest)
-    } else {
-      this.parse(this.carry.length === 0 ? chunk : Buffer.concat([this.carry, chunk]))
-    }
-    this.parsed()
-  }
-
-  private parse(bytes: Buffer): void {
+    const bytes = this.carry.length === 0 ? chunk : Buffer.concat([this.carry, chunk])
     const { length } = bytes
     let at = 0
-    this.carry = nothing
     while (at + 2 <= length) {
       let body = at + 1
       let remaining = 0
@@ -203,26 +181,13 @@ export class LoadClient {
         remaining |= (byte & 0x7f) << shift
         shift += 7
       }
-      if (byte >= 0x80) break
-      const end = body + remaining
-      if (end > length) {
-        if (bytes[at]! >> 4 !== 3 || length - at < headBytes) break
-        this.head = Buffer.from(bytes.subarray(at, at + headBytes))
-        this.missingBytes = end - length
-        return
-      }
-      this.packet(bytes[at]!, bytes, body, end)
-      at = end
+      if (byte >= 0x80 || body + remaining > length) break
+      this.packet(bytes[at]!, bytes, body, body + remaining)
+      at = body + remaining
     }
     // The chunk is ours, and small when it is only a part of a packet.
-    if (at < length) this.carry = bytes.subarray(at)
-  }
-
-  /** The last byte of the PUBLISH in `head` has come. */
-  private completeHead(): void {
-    let body = 2
-    while (this.head[body - 1]! >= 0x80) body++
-    this.packet(this.head[0]!, this.head, body, this.head.length)
+    this.carry = at === length ? nothing : bytes.subarray(at)
+    this.parsed()
   }
 
   private packet(firstByte: number, bytes: Buffer, body: number, end: number): void {

@@ -38,14 +38,13 @@ const parse = () =>
       only: { type: "string", multiple: true },
       repeat: { type: "string", default: "1" },
       seconds: { type: "string" },
-      mosquitto: { type: "boolean", default: true },
+      "no-mosquitto": { type: "boolean", default: false },
       aedes: { type: "string" },
       "no-aedes": { type: "boolean", default: false },
       json: { type: "string" },
       svg: { type: "string" },
       draw: { type: "string" }
-    },
-    allowNegative: true
+    }
   }).values
 
 const positive = (text: string, option: string): number => {
@@ -64,7 +63,7 @@ const readOptions = (): Options => {
   }
   const isWanted = ({ name }: { readonly name: string }): boolean => only?.includes(name) ?? true
   const beside = [
-    values.mosquitto && !quick ? mosquitto() : undefined,
+    values["no-mosquitto"] || quick ? undefined : mosquitto(),
     values["no-aedes"] || quick ? undefined : aedes(values.aedes ?? process.cwd())
   ]
   if (values.aedes !== undefined && beside[1] === undefined) {
