@@ -4,7 +4,7 @@
  *
  *     bun run bench [--quick] [--only NAME]... [--repeat N] [--seconds N] [--json FILE] [--svg FILE]
  *                   [--no-mosquitto] [--aedes DIRECTORY | --no-aedes]
- *     bun run bench --draw FILE --svg FILE        # only the chart, from an earlier --json
+ *     bun run bench --draw FILE [--svg FILE]      # from an earlier --json: the chart, and a table in Markdown
  *
  * Ends with an error when Heddle fails or loses, duplicates or reorders messages; never because it was slow.
  */
@@ -18,6 +18,7 @@ import { measureScenario, type Plan } from "./measure.ts"
 import { capacityLines, headerLines, rowLines, summaryLines } from "./report.ts"
 import { type BenchResult, type CapacityResult, type Row, resultText, type Version } from "./results.ts"
 import { quickScenarios, type Scenario, scenarios } from "./scenarios.ts"
+import { markdownTable } from "./table.ts"
 
 interface Options {
   readonly scenarios: ReadonlyArray<Scenario>
@@ -155,9 +156,9 @@ const measureAll = async (options: Options): Promise<BenchResult> => {
 const main = async (): Promise<number> => {
   const options = readOptions()
   if (options.draw !== undefined) {
-    const drawn = chart((await Bun.file(options.draw).json()) as BenchResult)
-    if (options.svg === undefined) process.stdout.write(drawn)
-    else await Bun.write(options.svg, drawn)
+    const result = (await Bun.file(options.draw).json()) as BenchResult
+    if (options.svg !== undefined) await Bun.write(options.svg, chart(result))
+    process.stdout.write(markdownTable(result))
     return 0
   }
   const result = await measureAll(options)

@@ -5,6 +5,7 @@ import { resultText } from "./results.ts"
 import { figuresOf, outcomeOf, resultOf, rowOf, sampleResult } from "./sample.ts"
 import { quickScenarios, scenarios } from "./scenarios.ts"
 import { median, pairedRatios, spread } from "./statistics.ts"
+import { markdownTable } from "./table.ts"
 
 describe("median and spread", () => {
   const cases: ReadonlyArray<readonly [values: ReadonlyArray<number>, median: number, spread: number]> = [
@@ -138,6 +139,20 @@ describe("the result as text", () => {
 
 const roundedLike = (_key: string, value: unknown): unknown =>
   typeof value === "number" && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value
+
+describe("the table", () => {
+  test("has a column for each broker that was measured, and says who failed", () => {
+    const row = rowOf("p2p-q0", [outcomeOf("heddle", [1, 2, 4]), outcomeOf("mosquitto", [9], "it fell over")])
+    expect(markdownTable(resultOf([row]))).toBe(
+      [
+        "|  | heddle 0.1.0 | mosquitto 2.0.11 |",
+        "| --- | --- | --- |",
+        "| Messages a second, 50 to 50, QoS 0 | 500,000 | failed |",
+        ""
+      ].join("\n")
+    )
+  })
+})
 
 describe("scenarios", () => {
   test("have names of their own", () => {
