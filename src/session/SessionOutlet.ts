@@ -21,7 +21,7 @@ import { Publication } from "../router/Publication.ts"
 import type { Router } from "../router/Router.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, RetainedPage } from "../router/Subscriber.ts"
-import { type EnqueueRecord, Recorded, type SessionRecord } from "../storage/DurableRecord.ts"
+import type { EnqueueRecord, SessionRecord } from "../storage/DurableRecord.ts"
 import type { CommitOutcome, JournalUnit } from "../storage/Journal.ts"
 import { StorageError } from "../storage/StorageError.ts"
 import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
@@ -41,6 +41,7 @@ import type {
   SessionOutputs,
   SessionState
 } from "./SessionState.ts"
+import { TurnRecords } from "./TurnRecords.ts"
 
 /** Deliveries that may wait in the mailbox: QoS 0 up to the first number, QoS 1 and 2 up to the second. */
 const MAIL_QOS0_MAX = 16_384
@@ -78,16 +79,10 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   private nextToken = 1
   /** Why we closed the present connection. */
   protected ending: Ending | undefined
-  /** What the turn has put on record, and what waits until that is committed. */
-  private records: Array<SessionRecord> = []
-  private actions: Array<() => void> = []
-  private held: Array<Publication> = []
-  /** Messages that have entered the queue in this turn. */
-  private kept: Array<OutboundEntry> = []
-  /** Nothing below this position is held; -1 when the turn has not moved it. */
-  private advancedTo = -1
+  /** What the turn has put on record; undefined while that is nothing. */
+  private turnRecords: TurnRecords | undefined
   /** Messages that could not be stored, until the session has dealt with them. */
-  protected unstored: Array<OutboundEntry> = []
+  private unstored: Array<OutboundEntry> | undefined
   private isStoredSignalled = false
   private accountedMessages = 0
   private accountedBytes = 0
@@ -160,34 +155,20 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
     this.actor.signal({ _tag: "Reclaim", group })
   }
 
-  /** Hands the turn's records to the journal: changes of the session first, then the messages it has got. */
+  /** Hands the turn's records to the journal. */
   protected commit(): void {
-    if (this.advancedTo >= 0) recordAdvance(this.state, this.advancedTo, this)
-    this.advancedTo = -1
-    const { actions, held, kept, records } = this
-    if (records.length > 0 || held.length > 0) {
-      this.records = []
-      this.actions = []
-      this.held = []
-      const committed = (failure: CommitOutcome) => {
-        for (const publication of held) publication.settle(failure === undefined)
-        if (failure === undefined) for (const action of actions) action()
-      }
-      if (records.length === 0) committed(undefined)
-      else this.append({ records, mayWait: false, isRefusable: false, committed })
-    }
-    if (kept.length === 0) return
-    this.kept = []
-    this.appendCopies(kept.filter(mustBeWritten), false)
-    this.appendCopies(kept.filter(mayBeNeedless), true)
+    const { turnRecords } = this
+    if (turnRecords === undefined) return
+    if (turnRecords.advancedTo >= 0) recordAdvance(this.state, turnRecords.advancedTo, this)
+    this.turnRecords = undefined
+    turnRecords.commit(
+      (unit) => this.append(unit),
+      (entry, outcome) => this.stored(entry, outcome)
+    )
   }
 
-  private appendCopies(entries: ReadonlyArray<OutboundEntry>, mayWait: boolean): void {
-    if (entries.length === 0) return
-    const committed = (outcome: CommitOutcome) => {
-      for (const entry of entries) this.stored(entry, outcome)
-    }
-    this.append({ records: entries, mayWait, isRefusable: true, committed })
+  private get onRecord(): TurnRecords {
+    return (this.turnRecords ??= new TurnRecords())
   }
 
   private append(unit: Omit<JournalUnit, "level">): void {
@@ -199,7 +180,7 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
     if (!(entry instanceof OutboundEntry) || entry.phase === Phase.Gone) return
     entry.isStored = outcome === undefined
     entry.release(entry.isStored)
-    if (!entry.isStored) this.unstored.push(entry)
+    if (!entry.isStored) (this.unstored ??= []).push(entry)
     else if (entry.qos === 1 && this.isConnected && this.state.backlog === undefined) return
     if (this.isStoredSignalled) return
     this.isStoredSignalled = true
@@ -229,23 +210,23 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   /** What could not be stored since the last call. */
   protected takeUnstored(): ReadonlyArray<OutboundEntry> {
     this.isStoredSignalled = false
-    const { unstored } = this
-    if (unstored.length > 0) this.unstored = []
+    const { unstored = [] } = this
+    this.unstored = undefined
     return unstored
   }
 
   // What the state machine asks for
 
   record(record: SessionRecord): void {
-    this.records.push(record)
+    this.onRecord.add(record)
   }
 
   keep(entry: OutboundEntry): void {
-    this.kept.push(entry)
+    this.onRecord.addCopy(entry)
   }
 
   advance(before: number): void {
-    this.advancedTo = before
+    this.onRecord.advancedTo = before
   }
 
   get isStorageFailing(): boolean {
@@ -283,12 +264,12 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   }
 
   afterCommit(action: () => void): void {
-    if (this.records.length === 0 && this.advancedTo < 0) action()
-    else this.actions.push(action)
+    if (this.turnRecords === undefined || this.turnRecords.isEmpty) action()
+    else this.turnRecords.afterCommit(action)
   }
 
   settleAfterCommit(publication: Publication): void {
-    this.held.push(publication)
+    this.onRecord.settleAfterCommit(publication)
   }
 
   sendPublish(publication: Publication, header: PublishHeader): boolean {
@@ -432,13 +413,6 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
     this.services.report(event)
   }
 }
-
-/** Its client may acknowledge it any moment now. */
-const mayBeNeedless = (entry: OutboundEntry): boolean =>
-  entry.phase === Phase.Published && entry.recorded === Recorded.Pending
-
-const mustBeWritten = (entry: OutboundEntry): boolean =>
-  entry.phase !== Phase.Published && entry.recorded === Recorded.Pending
 
 const never = (): boolean => false
 

@@ -85,9 +85,9 @@ const armWill = (state: SessionState, loss: Loss, nowMs: number, out: SessionOut
     return
   }
   const delay = Math.min(will.delayInterval, state.settings.willDelayIntervalMax)
-  if (delay === 0 || (state.expiryInterval === 0 && !loss.isTakenOver))
-    fireWill(state, willRecord(state), out)
-  else state.willDueMs = nowMs + delay * 1000
+  const endsNow = state.expiryInterval === 0
+  if (delay > 0 && (!endsNow || loss.isTakenOver)) state.willDueMs = nowMs + delay * 1000
+  else fireWill(state, endsNow ? lastRecord(state) : willRecord(state), out)
 }
 
 /** [MQTT-3.1.2-10] */

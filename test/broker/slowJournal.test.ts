@@ -203,8 +203,7 @@ describe("one unit", () => {
       journal.units.length = 0
       client.drop()
       await broker.settle()
-      expect(journal.units.flat().toSorted()).toEqual(["Detach", "Enqueue", "End", "WillDone"].toSorted())
-      expect(journal.units.at(-1)).toContain("Enqueue")
+      expect(journal.units).toEqual([["End", "Enqueue"]])
     }))
 
   test("[MQTT-4.8.2-4] takes a message of a shared group from one member and gives it to another", () =>
