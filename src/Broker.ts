@@ -26,7 +26,7 @@ import { PagePool } from "./protocol/ByteSink.ts"
 import { makeDecoders } from "./protocol/Decoder.ts"
 import { ReasonCode } from "./protocol/ReasonCode.ts"
 import type { SessionServices } from "./session/SessionServices.ts"
-import { Journal } from "./storage/Journal.ts"
+import { type DurabilityLevel, Journal } from "./storage/Journal.ts"
 import { layerMemory } from "./storage/memory.ts"
 import { RetainedStore } from "./storage/RetainedStore.ts"
 import { SessionStore } from "./storage/SessionStore.ts"
@@ -98,6 +98,8 @@ export class Broker extends Context.Tag("heddle/Broker")<
     readonly census: () => Census
     /** A tenant's counters; undefined when no client of it has come yet. Live: read, do not keep. */
     readonly counters: (tenant: string) => Readonly<Counters> | undefined
+    /** Changes what acknowledgements to a tenant's clients mean from now on. False when the tenant is unknown. */
+    readonly setDurability: (tenant: string, level: DurabilityLevel) => boolean
     /** Ends a session, connected or not, and forgets all that it holds. False when its tenant is unknown. */
     readonly purge: (tenant: string, clientId: string) => boolean
   }
@@ -164,6 +166,11 @@ const make = (
       listening,
       census: () => takeCensus(tenants, timekeeper, connections),
       counters: (id) => tenants.find(id)?.counters,
+      setDurability: (id, level) => {
+        const tenant = tenants.find(id)
+        if (tenant !== undefined) tenant.durability = level
+        return tenant !== undefined
+      },
       purge: (id, clientId) => {
         const tenant = tenants.find(id)
         tenant?.purge(clientId)

@@ -43,7 +43,9 @@ const subscriptionsOf = (stored: StoredSession, out: SessionOutputs): Map<string
 
 /** The messages stay on record until their client comes. */
 const restoreQueue = (state: SessionState, stored: StoredSession): void => {
-  const { nextPosition, queue, sentBefore } = stored
+  const { nextPosition, queue } = stored
+  // A client that was connected when the broker died has been sent what its window could hold, at most.
+  const sentBefore = Math.min(stored.sentBefore, queue.positions[state.settings.inflightMax] ?? nextPosition)
   state.epoch = stored.epoch
   state.queue = new OutboundQueue()
   state.queue.goOn(nextPosition, sentBefore, queue.positions[0])

@@ -173,16 +173,6 @@ describe("a QoS 2 message", () => {
         "not-stored"
       ])
     }))
-
-  test("may be sent before it is written where an acknowledgement promises nothing", () => {
-    const journal = new SlowJournal()
-    return withBroker({ storage: journal.layer, settings: { durability: "memory" } }, async (broker) => {
-      expect(journal.units).toEqual([])
-      const client = await broker.connect(persistent("s"))
-      await client.subscribe(["q", 2])
-      expect(journal.units.flat()).toEqual(["Connect", "Subscribe"])
-    })
-  })
 })
 
 describe("one unit", () => {
@@ -273,4 +263,20 @@ describe("when the journal fails", () => {
       await client.send(raw.publish({ topic: "other", qos: 1, packetId: 2 }))
       expect((await client.expect("puback")).messageId).toBe(2)
     }))
+})
+
+describe("the level of durability", () => {
+  test("is the tenant's, and may be changed while it runs", () => {
+    const journal = new SlowJournal()
+    return withBroker({ storage: journal.layer, settings: { durability: "os" } }, async (broker) => {
+      const client = await broker.connect(persistent("s"))
+      await client.subscribe(["t", 1])
+      for (const level of ["memory", "disk"] as const) {
+        expect(broker.broker.setDurability("default", level)).toBe(true)
+        await client.publish("r", level, { retain: true })
+      }
+      expect(journal.levels).toEqual(["os", "os", "memory", "disk"])
+      expect(broker.broker.setDurability("nobody", "os")).toBe(false)
+    })
+  })
 })

@@ -8,6 +8,7 @@ import type { DurableRecord } from "../../src/storage/DurableRecord.ts"
 import type { DurableState } from "../../src/storage/DurableState.ts"
 import {
   type CommitOutcome,
+  type DurabilityLevel,
   Journal,
   type JournalStatus,
   type JournalUnit
@@ -19,6 +20,8 @@ export class SlowJournal {
   isSlow = false
   /** What has been committed, unit by unit. */
   readonly units: Array<ReadonlyArray<DurableRecord["_tag"]>> = []
+  /** Those that were asked for, unit by unit. */
+  readonly levels: Array<DurabilityLevel> = []
   private waiting: Array<JournalUnit> = []
   private status: JournalStatus = "ready"
   private relieved: Array<() => void> = []
@@ -28,6 +31,7 @@ export class SlowJournal {
   get layer() {
     const journal = Layer.succeed(Journal, {
       append: (unit) => {
+        this.levels.push(unit.level)
         if (this.isSlow) this.waiting.push(unit)
         else this.commit(unit, undefined)
       },
