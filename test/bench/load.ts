@@ -126,7 +126,7 @@ const measureMessages = async (scenario: MessageScenario, request: LoadRequest):
   tally.isPublishing = false
   const stalls = pace.stop()
 
-  await untilDelivered(publishers, scenario.rate > 0 ? 50 : Number.POSITIVE_INFINITY)
+  const isOver = await untilDelivered(publishers, scenario.rate > 0 ? 50 : Number.POSITIVE_INFINITY)
   const undelivered = publishers.reduce((sum, publisher) => sum + publisher.undelivered, 0)
   const missing = subscribers.reduce((sum, subscriber) => sum + subscriber.lost, tally.skipped)
   await forEach(clients, (client) => client.leave())
@@ -135,8 +135,9 @@ const measureMessages = async (scenario: MessageScenario, request: LoadRequest):
     ...between(from, to, tally.received),
     p50Us: latency.quantile(0.5),
     p99Us: latency.quantile(0.99),
-    // Members of a shared subscription see parts of a sequence: there only the sum tells.
-    lost: scenario.mode === "shared" ? Math.max(0, undelivered) : missing,
+    // What is still under way is not lost. Members of a shared subscription see parts of a sequence: there
+    // only the sum tells.
+    lost: !isOver ? 0 : scenario.mode === "shared" ? Math.max(0, undelivered) : missing,
     duplicated: scenario.mode === "shared" ? Math.max(0, -undelivered) : tally.duplicated,
     reordered: tally.reordered,
     stalls
@@ -186,17 +187,19 @@ const startPublishing = (
 
 /**
  * Waits for what is on its way: no longer than two seconds without news, and `looksMax` tenths of a second in
- * all. An open loop may have offered more than the broker delivers in a minute.
+ * all. An open loop may have offered more than the broker delivers in a minute: then false.
  */
-const untilDelivered = async (publishers: ReadonlyArray<Publisher>, looksMax: number): Promise<void> => {
+const untilDelivered = async (publishers: ReadonlyArray<Publisher>, looksMax: number): Promise<boolean> => {
   const outstanding = () => publishers.reduce((sum, publisher) => sum + publisher.undelivered, 0)
   let last = outstanding()
-  for (let quiet = 0, looks = 0; quiet < 20 && looks < looksMax && last > 0; quiet++, looks++) {
+  for (let quiet = 0, looks = 0; quiet < 20 && last > 0; quiet++, looks++) {
+    if (looks === looksMax) return false
     await sleep(100)
     const now = outstanding()
     if (now !== last) quiet = 0
     last = now
   }
+  return true
 }
 
 const newcomers = (name: string, scenario: ConnectionScenario, count: number): ReadonlyArray<LoadClient> => {
