@@ -271,7 +271,8 @@ const refused: ReadonlyArray<Spelling> = [
     name: "running effects",
     spelling: /\bEffect\.run(Sync|Promise|Fork|Callback)(Exit)?\b/,
     why: "main.ts runs the one effect that there is",
-    where: inSources
+    where: inSources,
+    except: { "src/storage/sqlite/worker.ts": "a thread of its own, which has one effect as well" }
   },
   { name: "errors without a type", spelling: /\bnew Error\(/, why: "name what failed", where: inSources },
   {

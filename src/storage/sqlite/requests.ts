@@ -1,0 +1,50 @@
+/**
+ * What goes between the thread that owns the database and the one that runs the broker. Requests are served
+ * in order, and each is answered by one reply; bytes are handed over, not copied.
+ */
+
+import type { QueueRequest } from "../SessionStore.ts"
+
+export type Request =
+  /** The first. */
+  | { readonly _tag: "Open"; readonly file: string; readonly bytesMax: number }
+  /** Commits a frame; `isSynced`: it must survive a power cut. */
+  | { readonly _tag: "Apply"; readonly frame: Uint8Array<ArrayBuffer>; readonly isSynced: boolean }
+  /** Is there room to write something? */
+  | { readonly _tag: "Probe" }
+  | { readonly _tag: "Queues"; readonly requests: ReadonlyArray<QueueRequest> }
+  | { readonly _tag: "Sessions"; readonly after: number; readonly max: number }
+  | { readonly _tag: "Retained"; readonly after: number; readonly max: number }
+  /** Changes how large the database may become. */
+  | { readonly _tag: "Limit"; readonly bytesMax: number }
+  /** The last: what is in the log goes to the database, which is closed. */
+  | { readonly _tag: "Close" }
+
+/** A failure as it can go from one thread to another. */
+export interface FailureReply {
+  readonly _tag: "Failed"
+  readonly reason: string
+  readonly isFull: boolean
+}
+
+export interface DoneReply {
+  readonly _tag: "Done"
+  /** Sequence number of the last frame that is committed. */
+  readonly applied: number
+  readonly databaseBytes: number
+}
+
+/** One for each part of a queue that was asked for. */
+export interface QueuesReply {
+  readonly _tag: "Queues"
+  readonly parts: ReadonlyArray<Uint8Array<ArrayBuffer>>
+}
+
+export interface PageReply {
+  readonly _tag: "Page"
+  readonly bytes: Uint8Array<ArrayBuffer>
+  /** To be asked for next; undefined after the last. */
+  readonly next: number | undefined
+}
+
+export type Reply = DoneReply | QueuesReply | PageReply | FailureReply

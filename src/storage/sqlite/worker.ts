@@ -1,0 +1,204 @@
+/**
+ * The thread that owns the database of a cell: takes requests in order and answers each. Between requests it
+ * gives back the room of what is done with, a step at a time.
+ *
+ * The one effect of this thread is run here. Whatever goes wrong in a request is its reply; the thread ends
+ * when it is told to close, or when its messages stop making sense.
+ */
+
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Scope from "effect/Scope"
+import { StorageError } from "../StorageError.ts"
+import { type Database, openDatabase } from "./Database.ts"
+import { failureOf, storageErrorOf } from "./failure.ts"
+import { Reclaimer } from "./Reclaimer.ts"
+import { readQueue, readRetainedPage, readSessions } from "./read.ts"
+import type { FailureReply, Reply, Request } from "./requests.ts"
+import { Writer } from "./Writer.ts"
+
+declare const self: Worker
+
+/** What is open. */
+interface Cell {
+  readonly database: Database
+  readonly writer: Writer
+  readonly reclaimer: Reclaimer
+  readonly pageBytes: number
+}
+
+/** Pages that a probe writes and takes back. */
+const probePages = 64
+
+const openCell = (file: string, bytesMax: number): Effect.Effect<Cell, unknown, Scope.Scope> =>
+  Effect.gen(function* () {
+    const database = yield* openDatabase(file)
+    const writer = new Writer(database)
+    yield* writer.resume
+    const pageBytes = yield* database.number("PRAGMA page_size")
+    const cell = { database, writer, reclaimer: new Reclaimer(database), pageBytes }
+    yield* limit(cell, bytesMax)
+    return cell
+  })
+
+/** Infinity takes the limit away. */
+const limit = ({ database, pageBytes }: Cell, bytesMax: number) => {
+  const pages = Math.min(Math.floor(bytesMax / pageBytes), 0xfffffffe)
+  return database.run(`PRAGMA max_page_count = ${pages}`)
+}
+
+const done = ({ database, pageBytes, writer }: Cell): Effect.Effect<Reply, unknown> =>
+  Effect.map(database.number("PRAGMA page_count"), (pages) => ({
+    _tag: "Done",
+    applied: writer.applied,
+    databaseBytes: pages * pageBytes
+  }))
+
+const apply = (cell: Cell, frame: Uint8Array, isSynced: boolean): Effect.Effect<Reply, unknown> =>
+  Effect.flatMap(cell.writer.apply(frame, isSynced), (passed) => {
+    cell.reclaimer.note(passed)
+    return done(cell)
+  })
+
+const probe = ({ database, pageBytes }: Cell) =>
+  database.transaction(
+    Effect.gen(function* () {
+      yield* database.run("INSERT INTO message VALUES (0, 0, zeroblob(?))", [probePages * pageBytes])
+      yield* database.run("DELETE FROM message WHERE id = 0")
+      yield* database.run("UPDATE meta SET applied = applied")
+    })
+  )
+
+const page = (effect: ReturnType<typeof readSessions>): Effect.Effect<Reply, unknown> =>
+  Effect.map(effect, ({ bytes, next }) => ({ _tag: "Page", bytes, next }))
+
+const serve = (cell: Cell, request: Exclude<Request, { _tag: "Open" }>): Effect.Effect<Reply, unknown> => {
+  switch (request._tag) {
+    case "Apply":
+      return apply(cell, request.frame, request.isSynced)
+    case "Probe":
+      return Effect.zipRight(probe(cell), done(cell))
+    case "Queues":
+      return Effect.map(
+        Effect.forEach(request.requests, (one) => readQueue(cell.database, one)),
+        (parts) => ({ _tag: "Queues", parts })
+      )
+    case "Sessions":
+      return page(readSessions(cell.database, request.after, request.max))
+    case "Retained":
+      return page(readRetainedPage(cell.database, request.after, request.max))
+    case "Limit":
+      return Effect.zipRight(limit(cell, request.bytesMax), done(cell))
+    case "Close":
+      return Effect.zipRight(cell.database.run("PRAGMA wal_checkpoint(TRUNCATE)"), done(cell))
+  }
+}
+
+const doing = (request: Request): string =>
+  request._tag === "Apply" || request._tag === "Probe" ? "cannot write" : "cannot read"
+
+/** The requests that have come, and whoever waits for the next. */
+class Inbox {
+  private readonly requests: Array<Request> = []
+  private resume: (() => void) | undefined
+
+  readonly push = (request: Request): void => {
+    this.requests.push(request)
+    const { resume } = this
+    this.resume = undefined
+    resume?.()
+  }
+
+  /** Undefined when none has come. */
+  take(): Request | undefined {
+    return this.requests.shift()
+  }
+
+  /** Until one has come. */
+  readonly wait: Effect.Effect<void> = Effect.async<void>((resume) => {
+    if (this.requests.length > 0) return resume(Effect.void)
+    this.resume = () => resume(Effect.void)
+  })
+}
+
+/** Lets the event loop see what has arrived. */
+const breathe: Effect.Effect<void> = Effect.async<void>((resume) => {
+  setImmediate(() => resume(Effect.void))
+})
+
+const send = (reply: Reply): void => {
+  if (reply._tag === "Page") self.postMessage(reply, [reply.bytes.buffer])
+  else if (reply._tag === "Queues") {
+    self.postMessage(
+      reply,
+      reply.parts.map(({ buffer }) => buffer)
+    )
+  } else self.postMessage(reply)
+}
+
+const failed = (thrown: unknown, what: string): FailureReply => {
+  const error = thrown instanceof StorageError ? thrown : storageErrorOf(failureOf(thrown), what)
+  return { _tag: "Failed", reason: error.reason, isFull: error.isFull === true }
+}
+
+/** Runs a request to its reply, whatever becomes of it. */
+const replyTo = (effect: Effect.Effect<Reply, unknown>, what: string): Effect.Effect<void> =>
+  effect.pipe(
+    Effect.catchAllDefect(Effect.fail),
+    Effect.match({ onSuccess: send, onFailure: (error) => send(failed(error, what)) })
+  )
+
+/** How long nobody must have wanted anything before room is given back that need not be at once. */
+const quietMs = 50
+
+/** Serves requests until the last. */
+const run = (inbox: Inbox, scope: Scope.CloseableScope): Effect.Effect<void> =>
+  Effect.gen(function* () {
+    let cell: Cell | undefined
+    let isQuiet = false
+    for (;;) {
+      const request = inbox.take()
+      if (request === undefined) {
+        isQuiet = yield* rest(cell, inbox, isQuiet)
+        continue
+      }
+      isQuiet = false
+      if (request._tag === "Open") {
+        const { bytesMax, file } = request
+        const open = Effect.flatMap(openCell(file, bytesMax), (opened) => {
+          cell = opened
+          return done(opened)
+        })
+        yield* replyTo(Scope.extend(open, scope), `cannot open ${file}`)
+      } else if (cell === undefined) {
+        send(failed("the database is not open", doing(request)))
+      } else if (request._tag === "Close") {
+        return yield* replyTo(
+          Effect.zipLeft(serve(cell, request), Scope.close(scope, Exit.void)),
+          "cannot close"
+        )
+      } else yield* replyTo(serve(cell, request), doing(request))
+    }
+  })
+
+/**
+ * Nobody wants anything just now: room is given back, a step at a time, when it presses or when nobody has
+ * wanted anything for a while. Answers whether that is so. A step that fails is tried again after the next
+ * request.
+ */
+const rest = (cell: Cell | undefined, inbox: Inbox, isQuiet: boolean): Effect.Effect<boolean> => {
+  if (cell === undefined || cell.reclaimer.isIdle) return Effect.as(inbox.wait, false)
+  if (!isQuiet && !cell.reclaimer.isPressing) {
+    return Effect.map(Effect.timeoutOption(inbox.wait, quietMs), Option.isNone)
+  }
+  return Effect.matchEffect(cell.reclaimer.step, {
+    onSuccess: () => Effect.as(breathe, isQuiet),
+    onFailure: (error) =>
+      Effect.as(Effect.zipRight(Effect.logDebug("cannot reclaim", error), inbox.wait), false)
+  })
+}
+
+const inbox = new Inbox()
+self.onmessage = (event: MessageEvent<Request>) => inbox.push(event.data)
+Effect.runFork(Effect.flatMap(Scope.make(), (scope) => run(inbox, scope)))
