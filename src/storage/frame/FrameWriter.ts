@@ -8,9 +8,9 @@
  *     records  until the session keys
  *     keys     tenant and client identifier of each session that a record is of, until the end
  *
- * A record is a byte with its kind and, in the upper four bits, flags; for those of a session the index of its
- * key and the epoch; then what its kind has. A message that several records share is written with the first
- * and is an index in the others. `FrameReader` reads it.
+ * A record is a byte with its kind and, in the upper four bits, flags; for those of a session the index of
+ * its key and the epoch; then what its kind has. A message that several records share is written with the
+ * first and is an index in the others. `FrameReader` reads it.
  */
 
 import type {
