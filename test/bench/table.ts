@@ -23,20 +23,20 @@ const memory = (figures: Figures): string => `${digits(median(figures.bytesPerCo
 
 const lines: ReadonlyArray<Line> = [
   { title: "Messages a second, 50 to 50, QoS 0", row: "p2p-q0", cell: rate },
-  { title: "QoS 1", row: "p2p-q1", cell: rate },
-  { title: "QoS 2", row: "p2p-q2", cell: rate },
-  { title: "1 to 100, QoS 0", row: "fan-out-q0", cell: rate },
+  { title: "the same, QoS 1", row: "p2p-q1", cell: rate },
+  { title: "the same, QoS 2", row: "p2p-q2", cell: rate },
+  { title: "Messages a second, 1 to 100, QoS 0", row: "fan-out-q0", cell: rate },
   { title: "Payload, 1 to 100, messages of 4 KB", row: "fan-out-4k", cell: bytes },
-  { title: "of 64 KB", row: "fan-out-64k", cell: bytes },
+  { title: "the same, of 64 KB", row: "fan-out-64k", cell: bytes },
   { title: "Latency p50 / p99 at half of mosquitto's rate, QoS 0", row: "half-q0@mosquitto", cell: latency },
-  { title: "QoS 1", row: "half-q1@mosquitto", cell: latency },
-  { title: "at 10,000 messages a second, QoS 0", row: "open-q0", cell: latency },
-  { title: "Processor time for each of these", row: "open-q0", cell: cpu },
-  { title: "QoS 1", row: "open-q1", cell: cpu },
+  { title: "the same, QoS 1", row: "half-q1@mosquitto", cell: latency },
+  { title: "Latency p50 / p99 at 10,000 messages a second, QoS 0", row: "open-q0", cell: latency },
+  { title: "Processor time for each of 10,000 messages a second, QoS 0", row: "open-q0", cell: cpu },
+  { title: "the same, QoS 1", row: "open-q1", cell: cpu },
   { title: "Clients accepted a second", row: "idle", cell: rate },
   { title: "Processor time to accept one", row: "idle", cell: cpu },
   { title: "Memory of an idle client", row: "idle", cell: memory },
-  { title: "over TLS", row: "idle-tls", cell: memory }
+  { title: "the same, over TLS", row: "idle-tls", cell: memory }
 ]
 
 const cellOf = ({ cell }: Line, row: Row, outcome: Outcome | undefined): string => {
