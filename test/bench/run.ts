@@ -4,7 +4,7 @@
  *
  *     bun run bench [--quick] [--only NAME]... [--repeat N] [--seconds N] [--json FILE] [--svg FILE]
  *                   [--no-mosquitto] [--aedes DIRECTORY | --no-aedes]
- *     bun run bench --draw FILE [--svg FILE]      # from an earlier --json: the chart, and a table in Markdown
+ *     bun run bench --draw FILE [--svg FILE]      # of an earlier --json: chart and Markdown table
  *
  * Ends with an error when Heddle fails or loses, duplicates or reorders messages; never because it was slow.
  */
