@@ -29,6 +29,7 @@
  *     | longest addition                | 7 ms        | 205 ms        |
  */
 
+import { LiteralPaths } from "./LiteralPaths.ts"
 import { Subscribers } from "./Subscribers.ts"
 import { levelEnd, matchLevels } from "./TopicFilter.ts"
 import { dollar } from "./TopicName.ts"
@@ -51,6 +52,7 @@ import {
 
 export class SubscriptionTrie<K extends object, V> {
   readonly #root = new TrieNode<K, V>("", 0, -1)
+  readonly #paths = new LiteralPaths()
   /** Nodes and topic positions that a match has still to visit. Kept, so that a match allocates nothing. */
   readonly #pendingNodes: Array<TrieNode<K, V>> = []
   readonly #pendingPositions: Array<number> = []
@@ -96,6 +98,8 @@ export class SubscriptionTrie<K extends object, V> {
     }
     this.#size++
     if (node.key === undefined) {
+      // A leaf that was just made is counted; this is a place that others pass through.
+      if (node.branches !== undefined) this.#paths.add(filter, filter.length + 1)
       node.text = filter
       node.key = key
       node.value = value
@@ -132,6 +136,7 @@ export class SubscriptionTrie<K extends object, V> {
     const length = topic.length
     // [MQTT-4.7.2-1]
     let wildcards = topic.charCodeAt(0) !== dollar
+    let reach = this.#paths.reach(topic)
     let node: TrieNode<K, V> | undefined = this.#root
     let position = 0
     for (;;) {
@@ -147,7 +152,7 @@ export class SubscriptionTrie<K extends object, V> {
             nodes.push(branches.plus)
             positions.push(position)
           }
-          next = branches.find(topic, position)
+          next = position <= reach ? branches.find(topic, position) : undefined
           if (next !== undefined) {
             const end = levelEnd(topic, position)
             from = next.start + (end - position) + 1
@@ -163,6 +168,8 @@ export class SubscriptionTrie<K extends object, V> {
         }
         next = nodes.pop()
         if (next === undefined) return
+        // Below a wildcard the way is no literal one.
+        reach = length
         from = next.start
         position = positions.pop() as number
       }
@@ -196,6 +203,7 @@ export class SubscriptionTrie<K extends object, V> {
       if (child === undefined) {
         const leaf = new TrieNode<K, V>(filter, start, filter.length)
         addTo(node, leaf)
+        this.#paths.add(filter, start)
         this.#nodeCount++
         return leaf
       }
@@ -243,6 +251,7 @@ export class SubscriptionTrie<K extends object, V> {
     const parent = path[path.length - 1]
     if (parent === undefined) return
     const children = childCount(node)
+    this.#paths.remove(removed, children === 0 ? node.start : removed.length + 1)
     if (children === 0) {
       removeFrom(parent, node)
       this.#nodeCount--
