@@ -28,7 +28,7 @@ export interface Dump {
   readonly retained: ReadonlyArray<string>
 }
 
-const dump = (
+export const dump = (
   sessions: ReadonlyArray<readonly [StoredSession, ReadonlyArray<StoredDelivery>]>,
   retained: ReadonlyArray<StoredRetained>
 ): Dump => ({

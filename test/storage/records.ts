@@ -13,6 +13,11 @@ const text = FastCheck.oneof(
   FastCheck.constantFrom("", "a", "a/b", "ä€😀", "x".repeat(63), "y".repeat(64), "z".repeat(300)),
   FastCheck.fullUnicodeString({ maxLength: 12 })
 )
+/** [MQTT-4.7.3-1] */
+const topicFilter = FastCheck.oneof(
+  { weight: 3, arbitrary: FastCheck.constantFrom("f", "g/#") },
+  { weight: 1, arbitrary: text.filter((filter) => filter !== "") }
+)
 const bytes = FastCheck.oneof(
   FastCheck.uint8Array({ maxLength: 8 }),
   FastCheck.constantFrom(0, 32, 33, 127, 128, 5000).map((length) => new Uint8Array(length).fill(7))
@@ -50,14 +55,23 @@ const position = FastCheck.oneof(
   { weight: 1, arbitrary: FastCheck.constantFrom(127, 128, 65_535, 2 ** 31, 2 ** 40) }
 )
 
+/** Positions that leave most of a queue. */
+const passed = FastCheck.oneof(
+  { weight: 10, arbitrary: FastCheck.nat(4) },
+  { weight: 1, arbitrary: position }
+)
+
+/** Sessions should live long enough for something to happen to them. */
+const rarely = FastCheck.nat(5).map((value) => value === 0)
+
 const session = {
   tenant: FastCheck.constantFrom("t", "u"),
   clientId: FastCheck.oneof(
-    { weight: 6, arbitrary: FastCheck.constantFrom("c", "d", "e") },
+    { weight: 12, arbitrary: FastCheck.constantFrom("c", "c", "d") },
     { weight: 1, arbitrary: text }
   ),
   epoch: FastCheck.oneof(
-    { weight: 6, arbitrary: FastCheck.constantFrom(1, 2, 3) },
+    { weight: 12, arbitrary: FastCheck.constantFrom(1, 2, 2, 3, 3, 3) },
     { weight: 1, arbitrary: FastCheck.constantFrom(0, 200, 2 ** 33) }
   )
 }
@@ -84,7 +98,7 @@ const enqueueOf = (message: FastCheck.Arbitrary<StoredMessage>) =>
 
 const connect = kind("Connect", {
   principal: text,
-  isCleanStart: FastCheck.boolean(),
+  isCleanStart: rarely,
   expiryInterval: seconds,
   will: FastCheck.option(will, { nil: undefined })
 })
@@ -101,7 +115,7 @@ const rare = [
   kind("End", {}),
   kind("Subscribe", {
     request: FastCheck.record({
-      topicFilter: FastCheck.oneof(FastCheck.constantFrom("f", "g/#"), text),
+      topicFilter,
       qos,
       noLocal: FastCheck.boolean(),
       retainAsPublished: FastCheck.boolean(),
@@ -109,7 +123,7 @@ const rare = [
     }),
     subscriptionIdentifier: FastCheck.constantFrom(0, 1, 268_435_455)
   }),
-  kind("Unsubscribe", { topicFilter: FastCheck.oneof(FastCheck.constantFrom("f", "g/#"), text) }),
+  kind("Unsubscribe", { topicFilter }),
   kind("Inbound", { packetId: FastCheck.constantFrom(1, 2, 65_535), isReleased: FastCheck.boolean() })
 ]
 
@@ -117,7 +131,7 @@ const recordOf = (message: FastCheck.Arbitrary<StoredMessage>): FastCheck.Arbitr
   FastCheck.oneof(
     { weight: 12, arbitrary: enqueueOf(message) },
     { weight: 4, arbitrary: connect },
-    { weight: 3, arbitrary: kind("Advance", { before: position }) },
+    { weight: 3, arbitrary: kind("Advance", { before: passed }) },
     { weight: 3, arbitrary: kind("Dequeue", { position }) },
     { weight: 3, arbitrary: kind("Release", { position }) },
     {
