@@ -3,7 +3,9 @@
  * first try.
  */
 
+import { resolve } from "node:path"
 import type { Config } from "../config/ConfigSchema.ts"
+import type { DurabilityLevel } from "../storage/Journal.ts"
 import type { Listening } from "../transport/Transport.ts"
 
 export interface BannerFacts {
@@ -16,6 +18,16 @@ export interface BannerFacts {
 
 /** The storage line of a broker without a database. */
 export const inMemory = "in memory: gone when the process ends"
+
+const survived: Readonly<Record<DurabilityLevel, string>> = {
+  memory: "acknowledged messages are written behind (session.durability is memory)",
+  os: "acknowledged messages survive a killed process (session.durability is os)",
+  disk: "acknowledged messages survive a power cut (session.durability is disk)"
+}
+
+/** The storage line of a broker with a database in that folder. */
+export const inDatabase = (path: string, durability: DurabilityLevel): string =>
+  `in ${resolve(path)}; ${survived[durability]}`
 
 const admitted: Readonly<Record<BannerFacts["anonymous"], string>> = {
   loopback: "clients on this machine; others are refused (authentication.anonymous is loopback)",

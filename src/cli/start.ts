@@ -14,10 +14,11 @@ import type { Config } from "../config/Config.ts"
 import { EventSink } from "../events/EventSink.ts"
 import { layerMemory } from "../storage/memory.ts"
 import type { StorageError } from "../storage/StorageError.ts"
+import { layerSqlite } from "../storage/sqlite.ts"
 import { ClientBalancer } from "../tenant/ClientBalancer.ts"
 import { TenantDirectory } from "../tenant/TenantDirectory.ts"
 import { type ListenError, Transports } from "../transport/Transport.ts"
-import { banner, inMemory } from "./banner.ts"
+import { banner, inDatabase, inMemory } from "./banner.ts"
 import { version } from "./Cli.ts"
 import { type FileUnreadable, listenersOf } from "./listeners.ts"
 
@@ -27,7 +28,9 @@ export const start = (
   Effect.gen(function* () {
     const broker = yield* Broker
     const { anonymous } = config.authentication
-    yield* Console.log(banner({ version, listening: broker.listening, storage: inMemory, anonymous }))
+    yield* Console.log(
+      banner({ version, listening: broker.listening, storage: storagePlace(config), anonymous })
+    )
     yield* Effect.onInterrupt(Effect.never, () => {
       const { connections } = broker.census()
       return Console.log(`Heddle stops; ${connections} client${connections === 1 ? " is" : "s are"} told`)
@@ -53,11 +56,20 @@ export const brokerLayer = (
       TenantDirectory.layerSingle(session),
       ClientBalancer.layerStay,
       EventSink.layerLog,
-      layerMemory(),
+      storageLayer(config),
       Layer.scoped(Transports, listenersOf(config))
     ])
   )
 }
+
+const storageLayer = ({ storage }: Config) =>
+  storage.kind === "memory"
+    ? layerMemory()
+    : layerSqlite({ path: storage.path, ...(storage.bytesMax > 0 && { bytesMax: storage.bytesMax }) })
+
+/** Where sessions and messages are kept, and what an acknowledgement means there. */
+const storagePlace = ({ session, storage }: Config): string =>
+  storage.kind === "memory" ? inMemory : inDatabase(storage.path, session.durability)
 
 const logLayer = ({ format, level }: Config["log"]): Layer.Layer<never> => {
   const isPretty = format === "pretty" || (format === "auto" && process.stdout.isTTY === true)

@@ -7,7 +7,7 @@
 
 import * as Schema from "effect/Schema"
 import { defaultTenantSettings, NEVER_EXPIRES, type TenantSettings } from "../tenant/TenantSettings.ts"
-import { boolean, describe, duration, integer, oneOf, oneOfNumbers, seconds, size } from "./Key.ts"
+import { boolean, describe, duration, integer, oneOf, oneOfNumbers, seconds, size, text } from "./Key.ts"
 import { Listeners } from "./ListenerSchema.ts"
 
 const countMax = 1_000_000_000
@@ -181,9 +181,24 @@ const Log = Schema.Struct({
   )
 })
 
+const Storage = Schema.Struct({
+  kind: describe(
+    oneOf("sqlite", "memory"),
+    "Where sessions and retained messages are kept: in an SQLite database, or in memory until the process ends",
+    "sqlite"
+  ),
+  path: describe(
+    text("a folder"),
+    "Folder of the database, made if it is not there; in a file it is meant from where the file is",
+    "data"
+  ),
+  bytesMax: describe(size(0, sizeMax), "Largest size of the database; 0 is as large as the disk allows", 0)
+})
+
 export const ConfigSchema = Schema.Struct({
   listeners: Listeners,
   authentication: Authentication,
+  storage: Storage,
   limits: Limits,
   session: Session,
   shutdown: Shutdown,

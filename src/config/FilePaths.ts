@@ -5,8 +5,8 @@
 import { dirname, resolve } from "node:path"
 
 /**
- * The content of a configuration file with the paths of its listeners made absolute. What has no such shape
- * stays.
+ * The content of a configuration file with the paths of its listeners and its storage made absolute. What has
+ * no such shape stays.
  */
 export const withAbsolutePaths = (file: string, content: unknown): unknown => {
   const folder = dirname(resolve(file))
@@ -19,7 +19,8 @@ export const withAbsolutePaths = (file: string, content: unknown): unknown => {
     const transport = isRecord(value) ? (value.transport ?? name) : name
     return transport === "unix" ? mapKeys(secured, ["path"], absolute) : secured
   }
-  return mapKeys(content, ["listeners"], (listeners) =>
+  const stored = mapKeys(content, ["storage"], (storage) => mapKeys(storage, ["path"], absolute))
+  return mapKeys(stored, ["listeners"], (listeners) =>
     isRecord(listeners)
       ? Object.fromEntries(Object.entries(listeners).map(([name, value]) => [name, listener(name, value)]))
       : listeners

@@ -9,7 +9,7 @@ import * as net from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
 import * as tls from "node:tls"
-import { connectAsync, type IClientOptions, type MqttClient } from "mqtt"
+import { connect, connectAsync, type IClientOptions, type MqttClient } from "mqtt"
 import { endPrograms, isSkipped, Program } from "../interop/Program.ts"
 import { testCertificates } from "../support/certificates.ts"
 
@@ -38,7 +38,10 @@ describe.skipIf(isSkipped())("heddle as a process (needs the openssl command)", 
   }
 
   const heddle = (...args: ReadonlyArray<string>) =>
-    new Program([process.execPath, join(root, "src/main.ts"), ...args], { env: { NO_COLOR: "1" } })
+    new Program([process.execPath, join(root, "src/main.ts"), ...args], {
+      env: { NO_COLOR: "1" },
+      cwd: directory
+    })
 
   const startHeddle = async (name: string): Promise<Running> => {
     const { cert, key } = certify("server")
@@ -51,7 +54,7 @@ describe.skipIf(isSkipped())("heddle as a process (needs the openssl command)", 
       wss: { host: "127.0.0.1", ...secure },
       unix: { path: socket }
     }
-    const config = file(`${name}.json`, JSON.stringify({ listeners }))
+    const config = file(`${name}.json`, JSON.stringify({ listeners, storage: { path: name } }))
     const program = heddle("--config", config)
     await program.line(/mosquitto_pub/)
     return new Running(program, socket)
@@ -96,6 +99,35 @@ describe.skipIf(isSkipped())("heddle as a process (needs the openssl command)", 
       expect(running.program.output).not.toContain("ERROR")
     }
   )
+
+  test("what it acknowledged is there when it was killed and started again", async () => {
+    const first = await startHeddle("killed")
+    expect(first.program.output).toContain(`in ${join(directory, "killed")}; acknowledged messages survive`)
+    const sleeper = first.resume("sleeper")
+    await sleeper.subscribeAsync("night/#", { qos: 2 })
+    await sleeper.endAsync()
+    const publisher = await first.connect("mqtt", "tcp")
+    for (const qos of [1, 2] as const) await publisher.publishAsync(`night/${qos}`, "the owl hoots", { qos })
+    await publisher.publishAsync("moon", "full", { qos: 1, retain: true })
+    first.program.kill("SIGKILL")
+    await first.program.exited
+    publisher.end(true)
+
+    const second = await startHeddle("killed")
+    const heard: Array<string> = []
+    const client = second.resume("sleeper")
+    const all = new Promise<void>((resolve) => {
+      client.on("message", (topic) => {
+        if (heard.push(topic) === 3) resolve()
+      })
+    })
+    await client.subscribeAsync("moon", { qos: 1 })
+    await all
+    expect(heard.toSorted()).toEqual(["moon", "night/1", "night/2"])
+    await client.endAsync()
+    second.program.kill("SIGTERM")
+    expect(await second.program.exited).toBe(0)
+  })
 
   test("new certificate files are used by new connections, and the old ones live on", async () => {
     const running = await startHeddle("renewal")
@@ -171,6 +203,17 @@ class Running {
   connect(scheme: "mqtt" | "mqtts" | "ws" | "wss", listener: string): Promise<MqttClient> {
     const path = scheme.startsWith("ws") ? "/mqtt" : ""
     return connectAsync(`${scheme}://127.0.0.1:${this.port(listener)}${path}`, this.options)
+  }
+
+  /** A client that connects to a session that is kept for an hour. */
+  resume(clientId: string): MqttClient {
+    const properties = { sessionExpiryInterval: 3600 }
+    return connect(`mqtt://127.0.0.1:${this.port("tcp")}`, {
+      ...this.options,
+      clientId,
+      clean: false,
+      properties
+    })
   }
 
   connectUnix(): Promise<MqttClient> {

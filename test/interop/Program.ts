@@ -34,14 +34,18 @@ export class Program {
   private hasEnded = false
   private errors = ""
 
-  constructor(command: ReadonlyArray<string>, options: { readonly env?: Record<string, string> } = {}) {
+  constructor(
+    command: ReadonlyArray<string>,
+    options: { readonly env?: Record<string, string>; readonly cwd?: string } = {}
+  ) {
     this.child = Bun.spawn([...command], {
       stdin: "pipe",
       stdout: "pipe",
       stderr: "pipe",
       timeout: LIMIT_MS,
       killSignal: "SIGKILL",
-      env: { ...process.env, ...options.env }
+      env: { ...process.env, ...options.env },
+      ...(options.cwd !== undefined && { cwd: options.cwd })
     })
     running.add(this)
     this.exited = this.run()

@@ -121,7 +121,8 @@ export class Batch {
         return
       }
       case Kind.WillDone:
-        if (isStale) return
+        // The connection has another one already.
+        if (isStale || frame.epoch !== session.epoch) return
         session.will = null
         session.willDueMs = 0
         session.change().terms = true
@@ -143,6 +144,8 @@ export class Batch {
       case Kind.Advance:
         if (position <= session.head) return
         session.head = position
+        // Messages that were acknowledged before they were written had positions, too.
+        session.nextPosition = Math.max(session.nextPosition, position)
         changes.progress = true
         return
       case Kind.Dequeue:
