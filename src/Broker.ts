@@ -1,9 +1,10 @@
 /**
  * The broker: the whole graph of actors and services assembled once, as a layer.
  *
- * Acquired in this order and released in the opposite one: dispatcher and timekeeper, tenants (with their
- * sessions and routers), connections, listeners. Shutting down therefore means: stop accepting, tell every
- * client (DISCONNECT 0x8B) and wait for the connections to go, end the sessions, stop the clocks.
+ * Acquired in this order and released in the opposite one: the lease of its cell, dispatcher and timekeeper,
+ * tenants (with their sessions and routers), what other nodes send, connections, listeners. Shutting down
+ * therefore means: tell the other nodes, stop accepting, tell every client (DISCONNECT 0x8B) and wait for the
+ * connections to go, end the sessions, stop the clocks, let another node have the cell.
  */
 
 import * as Context from "effect/Context"
@@ -18,6 +19,11 @@ import { Dispatcher } from "./actor/Dispatcher.ts"
 import { Timekeeper } from "./actor/Timekeeper.ts"
 import { Authenticator, soundStep } from "./auth/Authenticator.ts"
 import { Authorizer, failClosed, settleDecisions } from "./auth/Authorizer.ts"
+import type { Destination } from "./cluster/Destination.ts"
+import type { LeaseHeld } from "./cluster/Leases.ts"
+import type { ClusterUnavailable } from "./cluster/Membership.ts"
+import { announce, makeForwarder, ownCell, serveNodes } from "./cluster/node.ts"
+import { type ClusterServices, layerSingleNode } from "./cluster/singleNode.ts"
 import { Connection } from "./connection/Connection.ts"
 import type { ConnectionContext } from "./connection/ConnectionContext.ts"
 import { refuseMalformed, reportTimeout, type ServeContext, serve } from "./connection/serve.ts"
@@ -111,7 +117,24 @@ export class Broker extends Context.Tag("heddle/Broker")<
   static readonly layer = (
     options: Partial<BrokerOptions> = {}
   ): Layer.Layer<Broker, ListenError | StorageError, BrokerServices> =>
-    Layer.scoped(Broker, make({ ...defaultBrokerOptions, ...options }))
+    Broker.layerNode(options).pipe(
+      Layer.provide(layerSingleNode),
+      // Nobody else is there who could hold the cell or fail to answer.
+      Layer.catchAll((error) =>
+        error._tag === "LeaseHeld" || error._tag === "ClusterUnavailable"
+          ? Layer.die(error)
+          : Layer.fail(error)
+      )
+    )
+
+  /** A broker that is one node of several: what connects it with the others comes from the context as well. */
+  static readonly layerNode = (
+    options: Partial<BrokerOptions> = {}
+  ): Layer.Layer<
+    Broker,
+    ListenError | StorageError | LeaseHeld | ClusterUnavailable,
+    BrokerServices | ClusterServices
+  > => Layer.scoped(Broker, make({ ...defaultBrokerOptions, ...options }))
 
   /**
    * The services of an unconfigured broker, but for its listeners: everybody on this machine may do
@@ -127,10 +150,18 @@ export class Broker extends Context.Tag("heddle/Broker")<
   )
 }
 
+/** The part of the durable state that the broker writes: all of it, as long as it is not split. */
+const CELL: Destination = "cell/0"
+
 const make = (
   options: BrokerOptions
-): Effect.Effect<Broker["Type"], ListenError | StorageError, BrokerServices | Scope.Scope> =>
+): Effect.Effect<
+  Broker["Type"],
+  ListenError | StorageError | LeaseHeld | ClusterUnavailable,
+  BrokerServices | ClusterServices | Scope.Scope
+> =>
   Effect.gen(function* () {
+    yield* ownCell(CELL)
     const { report } = yield* EventSink
     const authenticator = yield* Authenticator
     const authorizer = yield* Authorizer
@@ -138,14 +169,19 @@ const make = (
     const { queue: readQueue } = yield* SessionStore
     const dispatcher = yield* Dispatcher.make()
     const timekeeper = yield* Timekeeper.make()
+    const forwarder = yield* makeForwarder(dispatcher, timekeeper)
     const tenants = yield* makeTenants({
       dispatcher,
       timekeeper,
       report,
       random: yield* randomNumbers,
+      forwarding: (tenant) => forwarder.of(tenant),
       services: { journal, readQueue, ...askedServices(authenticator, authorizer) }
     } satisfies TenantContext)
     yield* restore(tenants)
+    yield* serveNodes(
+      (forwarded, settled) => tenants.find(forwarded.tenant)?.takeForwarded(forwarded, settled) === true
+    )
     const connections = yield* makeConnections(options, {
       dispatcher,
       timekeeper,
@@ -162,6 +198,7 @@ const make = (
     })
     const listeners = yield* Transports
     const listening = yield* Effect.forEach(listeners, (listener) => listener.listen(connections.acceptor))
+    yield* announce
     return {
       listening,
       census: () => takeCensus(tenants, timekeeper, connections),

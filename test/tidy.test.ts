@@ -58,10 +58,11 @@ const layers: ReadonlyArray<{
     imports: ["protocol", "topic", "transport port"]
   },
   { name: "transport", has: /^src\/transport\//, imports: ["transport port", "actor", "ports"] },
+  { name: "cluster", has: /^src\/cluster\//, imports: ["protocol", "topic", "actor", "ports"] },
   {
     name: "router",
     has: /^src\/router\//,
-    imports: ["protocol", "topic", "actor", "ports", "transport port"]
+    imports: ["protocol", "topic", "actor", "ports", "transport port", "cluster"]
   },
   {
     name: "session",
@@ -71,7 +72,7 @@ const layers: ReadonlyArray<{
   {
     name: "tenant",
     has: /^src\/tenant\//,
-    imports: ["protocol", "topic", "actor", "ports", "transport port", "router", "session"]
+    imports: ["protocol", "topic", "actor", "ports", "transport port", "cluster", "router", "session"]
   },
   {
     name: "connection",
@@ -91,6 +92,7 @@ const layers: ReadonlyArray<{
         "ports",
         "transport port",
         "transport",
+        "cluster",
         "router",
         "session",
         "tenant"

@@ -98,7 +98,8 @@ export class Publication implements PublishContent {
     return new Publication(content, will, origin)
   }
 
-  static fromStored(message: StoredMessage): Publication {
+  /** `publisher` hears whether it is safe; else nobody waits for that. */
+  static fromStored(message: StoredMessage, publisher?: Publisher): Publication {
     if (message instanceof Publication) return message
     const { expiresAtMs, forwardedProperties, payload, publisherId, qos, retain, topic } = message
     const content = {
@@ -109,7 +110,8 @@ export class Publication implements PublishContent {
       forwardedProperties
     }
     const header = { qos, retain, messageExpiryInterval: expiresAtMs === 0 ? -1 : expiresAtMs / 1000 }
-    const origin = { publisher: undefined, publisherId, packetId: 0, epoch: 0, receivedAtMs: 0 }
+    const packetId = publisher === undefined ? 0 : 1
+    const origin = { publisher, publisherId, packetId, epoch: 0, receivedAtMs: 0 }
     const publication = new Publication(content, header, origin)
     publication.traceContext = message.traceContext
     return publication

@@ -8,20 +8,26 @@
  * cannot take a message loses it and is counted, an outcome is a message in the publisher's mailbox.
  *
  * One router a tenant, so that matching is paid from the tenant's own share of the processor.
+ *
+ * In a cluster every node has a router of the tenant. Each tells the others what its subscribers want, and
+ * hands them what their subscribers want; what comes from another node is not handed on. Retained messages
+ * and the handing on of undelivered messages of shared groups stay within a node.
  */
 
 import { Actor, type Behaviour, type ForkChild } from "../actor/Actor.ts"
 import { Deadline, type DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { RunQueue } from "../actor/Dispatcher.ts"
 import type { Mailbox } from "../actor/Mailbox.ts"
+import type { Forwarding } from "../cluster/Forwarder.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { RetainRecord, StoredMessage } from "../storage/DurableRecord.ts"
 import type { Counters } from "../telemetry/Counters.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import { SubscriptionTrie } from "../topic/SubscriptionTrie.ts"
 import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
+import { forward } from "./forward.ts"
 import type { Store } from "./Gathering.ts"
-import { MatchCache, type Route } from "./MatchCache.ts"
+import { MatchCache, type Route, type Target } from "./MatchCache.ts"
 import type { Publication } from "./Publication.ts"
 import { RetainedMessages } from "./RetainedMessages.ts"
 import { groupKey, SharedGroup } from "./SharedGroup.ts"
@@ -60,6 +66,14 @@ export interface Redispatch {
   readonly publications: ReadonlyArray<Publication>
 }
 
+/** A publication that another node has handed to this one. */
+export interface Forwarded {
+  readonly _tag: "Forwarded"
+  readonly publication: Publication
+  /** The key of the shared group that it is for; undefined for all who are not in a group. */
+  readonly group: string | undefined
+}
+
 interface Sweep {
   readonly _tag: "Sweep"
 }
@@ -71,6 +85,7 @@ export type RouterMessage =
   | RetainedRequest
   | MemberAway
   | Redispatch
+  | Forwarded
   | Sweep
 
 export interface RouterOptions {
@@ -85,6 +100,7 @@ export interface RouterOptions {
   readonly settings: TenantSettings
   readonly counters: Counters
   readonly random: () => number
+  readonly forwarding: Forwarding
   readonly nowMs: () => number
   readonly onDefect: (defect: unknown) => void
 }
@@ -132,6 +148,11 @@ export class Router implements Behaviour<RouterMessage> {
     return false
   }
 
+  /** False when the mailbox is full: the node that sent it is told, and its publisher sends it again. */
+  takeForwarded(publication: Publication, group: string | undefined): boolean {
+    return this.actor.tell({ _tag: "Forwarded", publication, group })
+  }
+
   /** Takes up a retained message that a store has kept. Before anything is published. */
   restore(publication: Publication): void {
     // One that has expired meanwhile is taken in as well: the sweep removes it here and from the store.
@@ -156,6 +177,7 @@ export class Router implements Behaviour<RouterMessage> {
 
   stop(): void {
     this.options.wheel.cancel(this.sweepDeadline)
+    this.options.forwarding.withdrawAll()
     this.actor.stop()
   }
 
@@ -173,6 +195,7 @@ export class Router implements Behaviour<RouterMessage> {
     this.cache = new MatchCache(this.trie, CACHE_WEIGHT_MAX)
     this.groups.clear()
     this.refused.clear()
+    this.options.forwarding.withdrawAll()
     this.options.counters.subscriptions = 0
     this.actor = this.makeActor()
     this.options.onDefect(defect)
@@ -210,7 +233,10 @@ export class Router implements Behaviour<RouterMessage> {
         return this.route(message, nowMs)
       case "Subscribe":
         for (const [filter, subscription] of message.subscriptions) this.add(filter, subscription)
-        message.subscriber.subscribed(message.token, this.retained.size > 0)
+        // What is published after SUBACK matches, on whichever node. [MQTT-3.8.4-1]
+        this.options.forwarding.barrier(() =>
+          message.subscriber.subscribed(message.token, this.retained.size > 0)
+        )
         break
       case "Unsubscribe":
         for (const filter of message.filters) this.remove(filter, message.subscriber)
@@ -225,6 +251,8 @@ export class Router implements Behaviour<RouterMessage> {
       case "Redispatch":
         this.redispatch(message)
         return message.publications.length + 1
+      case "Forwarded":
+        return this.routeForwarded(message)
       case "Sweep":
         for (const expired of this.retained.sweep(nowMs)) this.record(removalOf(expired))
         this.sweepAt(this.retained.nextExpiryMs())
@@ -234,21 +262,17 @@ export class Router implements Behaviour<RouterMessage> {
   }
 
   private route(publication: Publication, nowMs: number): number {
-    const { canStore, counters } = this.options
+    const { canStore, counters, forwarding } = this.options
     if (publication.retain && publication.qos > 0 && !canStore()) return this.refuse(publication)
     const accepted = !publication.retain || this.retain(publication, nowMs)
     const { groups, targets } = this.cache.lookup(publication.topic.name)
-    const { publisher } = publication
     publication.targets = targets.length + groups.length
-    let matched = false
-    for (const target of targets) {
-      const options = (target.subscriber as object) === publisher ? target.ownOptions : target.options
-      if (options === undefined) continue
-      matched = true
-      if (!target.subscriber.deliver(publication, options)) counters.droppedMailboxFull++
-    }
+    const elsewhere = forwarding.match(publication.topic.name)
+    const given = elsewhere && forward(publication, elsewhere, { groups, ...this.options })
+    let matched = elsewhere !== undefined
+    if (this.deliver(publication, targets)) matched = true
     for (const group of groups) {
-      if (group.size === 0) continue
+      if (group.size === 0 || given?.has(group.key) === true) continue
       matched = true
       if (!group.deliver(publication)) counters.droppedMailboxFull++
     }
@@ -256,6 +280,36 @@ export class Router implements Behaviour<RouterMessage> {
     publication.contributed()
     publication.routed(outcome(accepted, matched))
     return 1 + targets.length
+  }
+
+  /** Hands it to all of them. True when one of them wanted it. */
+  private deliver(publication: Publication, targets: ReadonlyArray<Target>): boolean {
+    const { publisher } = publication
+    let matched = false
+    for (const target of targets) {
+      const options = (target.subscriber as object) === publisher ? target.ownOptions : target.options
+      if (options === undefined) continue
+      matched = true
+      if (!target.subscriber.deliver(publication, options)) this.options.counters.droppedMailboxFull++
+    }
+    return matched
+  }
+
+  private routeForwarded({ group, publication }: Forwarded): number {
+    if (group !== undefined) return this.routeToGroup(publication, this.groups.get(group))
+    const { targets } = this.cache.lookup(publication.topic.name)
+    publication.targets = targets.length
+    this.deliver(publication, targets)
+    publication.routed(ReasonCode.Success)
+    return 1 + targets.length
+  }
+
+  /** A group that has lost its last member meanwhile takes nothing: the publisher sends again. */
+  private routeToGroup(publication: Publication, group: SharedGroup | undefined): number {
+    publication.targets = 1
+    if (group?.deliver(publication) === false) this.options.counters.droppedMailboxFull++
+    publication.routed(group === undefined ? ReasonCode.UnspecifiedError : ReasonCode.Success)
+    return 2
   }
 
   /** A retained message that cannot be stored: its publisher is to send it again. */
@@ -307,7 +361,9 @@ export class Router implements Behaviour<RouterMessage> {
   private add(filter: PlainFilter | SharedFilter, subscription: Subscription): void {
     if (filter._tag === "Plain") {
       const previous = this.trie.set(filter.filter, subscription.subscriber, subscription)
-      if (previous === undefined) this.options.counters.subscriptions++
+      if (previous !== undefined) return
+      this.options.counters.subscriptions++
+      this.options.forwarding.advertise(filter.filter, undefined)
       return
     }
     const key = groupKey(filter.group, filter.filter, filter.ordered)
@@ -325,19 +381,24 @@ export class Router implements Behaviour<RouterMessage> {
     }
     const before = group.size
     group.set(subscription)
-    this.options.counters.subscriptions += group.size - before
+    if (group.size === before) return
+    this.options.counters.subscriptions++
+    this.options.forwarding.advertise(filter.filter, key)
   }
 
   private remove(filter: PlainFilter | SharedFilter, subscriber: Subscriber): void {
     if (filter._tag === "Plain") {
       const removed = this.trie.delete(filter.filter, subscriber)
-      if (removed !== undefined) this.options.counters.subscriptions--
+      if (removed === undefined) return
+      this.options.counters.subscriptions--
+      this.options.forwarding.withdraw(filter.filter, undefined)
       return
     }
     const key = groupKey(filter.group, filter.filter, filter.ordered)
     const group = this.groups.get(key)
-    if (group === undefined) return
-    if (group.delete(subscriber)) this.options.counters.subscriptions--
+    if (group?.delete(subscriber) !== true) return
+    this.options.counters.subscriptions--
+    this.options.forwarding.withdraw(filter.filter, key)
     if (group.size > 0) return
     this.groups.delete(key)
     this.trie.delete(filter.filter, group)
@@ -375,7 +436,10 @@ const removalOf = ({ qos, topic }: Publication): StoredMessage => ({
   traceContext: undefined
 })
 
-const bytesOf = (message: RouterMessage): number => (message._tag === "Publication" ? message.bytes : 0)
+const bytesOf = (message: RouterMessage): number => {
+  if (message._tag === "Publication") return message.bytes
+  return message._tag === "Forwarded" ? message.publication.bytes : 0
+}
 
 /** [MQTT-3.4.2-1]: what PUBACK or PUBREC will say. */
 const outcome = (accepted: boolean, matched: boolean): ReasonCode => {

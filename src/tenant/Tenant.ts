@@ -19,8 +19,10 @@ import type { Mailbox } from "../actor/Mailbox.ts"
 import type { Timekeeper } from "../actor/Timekeeper.ts"
 import type { Identity } from "../auth/Authenticator.ts"
 import type { Permissions } from "../auth/Authorizer.ts"
+import type { ForwardedMessage } from "../cluster/BusFrame.ts"
+import type { Forwarding } from "../cluster/Forwarder.ts"
 import type { Event } from "../events/Event.ts"
-import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { Publication } from "../router/Publication.ts"
 import { Router } from "../router/Router.ts"
 import type { Ending } from "../session/Link.ts"
@@ -77,6 +79,8 @@ export interface TenantContext {
   readonly timekeeper: Timekeeper
   readonly report: (event: Event) => void
   readonly random: () => number
+  /** A tenant's way to the other nodes. */
+  readonly forwarding: (tenant: string) => Forwarding
   readonly services: Pick<
     SessionServices,
     "settle" | "authenticate" | "permissions" | "journal" | "readQueue"
@@ -116,6 +120,7 @@ export class Tenant implements Behaviour<TenantMessage> {
       settings,
       counters: this.counters,
       random: context.random,
+      forwarding: context.forwarding(id),
       nowMs: () => dispatcher.nowMs,
       onDefect: (defect) => this.routerFailed(defect)
     })
@@ -185,6 +190,28 @@ export class Tenant implements Behaviour<TenantMessage> {
   /** Takes up a stored retained message. Before the tenant serves anybody. */
   restoreRetained(message: StoredMessage): void {
     this.router.restore(Publication.fromStored(message))
+  }
+
+  /**
+   * Takes a message from another node. False when the router has no room; else `settled`, where there is one,
+   * is told whether everybody who keeps it has stored it.
+   */
+  takeForwarded(
+    { group, message }: ForwardedMessage,
+    settled: ((isTaken: boolean) => void) | undefined
+  ): boolean {
+    const publication = Publication.fromStored(
+      message,
+      settled && {
+        clientId: message.publisherId,
+        published: (_, reasonCode) => settled(!isFailure(reasonCode)),
+        // Its node does not wait for room: it was told to send again.
+        routerHasRoom: () => {}
+      }
+    )
+    if (this.router.takeForwarded(publication, group)) return true
+    if (settled === undefined) this.counters.droppedMailboxFull++
+    return false
   }
 
   /** Ends a session and forgets all it holds, whoever is connected to it. */

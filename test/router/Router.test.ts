@@ -12,7 +12,7 @@ import { defaultTenantSettings, type TenantSettings } from "../../src/tenant/Ten
 import { parseTopicFilter } from "../../src/topic/TopicFilter.ts"
 import { handDispatcher } from "../actor/handDispatcher.ts"
 import { seeded } from "../topic/reference.ts"
-import { messageTo, Peer, subscriptionOf } from "./support.ts"
+import { alone, messageTo, Peer, subscriptionOf } from "./support.ts"
 
 class Rig {
   readonly counters = new Counters()
@@ -33,6 +33,7 @@ class Rig {
       settings: { ...defaultTenantSettings, ...settings },
       counters: this.counters,
       random: () => 0,
+      forwarding: alone,
       nowMs: () => time.nowMs,
       onDefect: (defect) => this.defects.push(defect)
     })

@@ -1,5 +1,6 @@
 /** Subscribers and publications for tests of the router: whoever gets something writes it down. */
 
+import type { Forwarding } from "../../src/cluster/Forwarder.ts"
 import type { Qos } from "../../src/protocol/Packet.ts"
 import type { ReasonCode } from "../../src/protocol/ReasonCode.ts"
 import { Publication } from "../../src/router/Publication.ts"
@@ -11,6 +12,16 @@ import type {
   Subscriber,
   Subscription
 } from "../../src/router/Subscriber.ts"
+
+/** The way to other nodes where there are none. */
+export const alone: Forwarding = {
+  match: () => undefined,
+  send: () => {},
+  advertise: () => {},
+  withdraw: () => {},
+  withdrawAll: () => {},
+  barrier: (passed) => passed()
+}
 
 export class Peer implements Subscriber, Publisher {
   isConnected = true

@@ -13,7 +13,7 @@ import { Counters } from "../../src/telemetry/Counters.ts"
 import { defaultTenantSettings } from "../../src/tenant/TenantSettings.ts"
 import { parseTopicFilter } from "../../src/topic/TopicFilter.ts"
 import { handDispatcher } from "../actor/handDispatcher.ts"
-import { messageTo, Peer, subscriptionOf } from "../router/support.ts"
+import { alone, messageTo, Peer, subscriptionOf } from "../router/support.ts"
 import { identity } from "./Machine.ts"
 
 /** A session without a client beside a router, both stepped by hand. */
@@ -40,6 +40,7 @@ const rig = () => {
     settings: defaultTenantSettings,
     counters,
     random: () => 0,
+    forwarding: alone,
     nowMs,
     onDefect: (defect) => expect(defect).toBeUndefined()
   })
