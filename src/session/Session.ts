@@ -21,6 +21,7 @@ import type { StoredSession } from "../storage/DurableState.ts"
 import { attach } from "./attach.ts"
 import { discardQueue, recordEnd } from "./durability.ts"
 import { connectionLost, endSession, nextDueMs, onDeadline, onDisconnect } from "./expiry.ts"
+import { heldSubscriptions } from "./held.ts"
 import { forgetUnrouted, onPublish, onPublishDecided, onPublished, onPubrel } from "./inbound.ts"
 import { Phase } from "./OutboundEntry.ts"
 import { deliver, dropUnstored, onAck, pump } from "./outbound.ts"
@@ -100,7 +101,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
       reason: "the server failed to handle this session"
     })
     if (state.subscriptions !== undefined) {
-      this.unsubscribe([...state.subscriptions.values()].map((held) => held.filter))
+      this.unsubscribe(heldSubscriptions(state).map((held) => held.filter))
     }
     this.wheel.cancel(this)
     recordEnd(state, this)
@@ -440,12 +441,12 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     this.pending = undefined
     this.state.ghosts = 0
     forgetUnrouted(this.state, this)
-    const held = this.state.subscriptions
-    if (held === undefined || held.size === 0) return
+    const held = heldSubscriptions(this.state)
+    if (held.length === 0) return
     this.router.signal({
       _tag: "Subscribe",
       subscriber: this,
-      subscriptions: [...held.values()].map((each) => [each.filter, each.subscription] as const),
+      subscriptions: held.map((each) => [each.filter, each.subscription] as const),
       token: 0
     })
   }

@@ -44,7 +44,7 @@ export interface ConnectionTerms {
   readonly authenticationMethod: string | undefined
 }
 
-/** One subscription as the session holds it. */
+/** A filter and what was granted on it. */
 export interface HeldSubscription {
   readonly filter: PlainFilter | SharedFilter
   readonly subscription: Subscription
@@ -111,7 +111,9 @@ export class SessionState {
   lastPacketMs = 0
   parked: Parked | undefined = undefined
 
-  subscriptions: Map<string, HeldSubscription> | undefined = undefined
+  /** By the text of their filters; see `held.ts`. */
+  subscriptions: Map<string, Subscription> | undefined = undefined
+  lastGranted: Subscription | undefined = undefined
   /**
    * Ended sessions whose deliveries may still be on their way: until the router has answered, what comes is
    * theirs.

@@ -11,6 +11,7 @@ import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { EndRecord, WillDoneRecord } from "../storage/DurableRecord.ts"
 import { NEVER_EXPIRES } from "../tenant/TenantSettings.ts"
 import { discardQueue, lastRecord, recordDetach, recordEnd, willRecord } from "./durability.ts"
+import { heldSubscriptions } from "./held.ts"
 import { forgetReceived } from "./inbound.ts"
 import { letGo } from "./refill.ts"
 import { offlineTerms, type SessionOutputs, type SessionState } from "./SessionState.ts"
@@ -105,7 +106,7 @@ const fireWill = (
 /** The Session State is discarded: expired, replaced by a clean start, or purged. [MQTT-4.1.0-2] */
 export const endSession = (state: SessionState, out: SessionOutputs): void => {
   if (state.subscriptions !== undefined) {
-    const filters = [...state.subscriptions.values()].map((held) => held.filter)
+    const filters = heldSubscriptions(state).map((held) => held.filter)
     state.subscriptions = undefined
     if (filters.length > 0) {
       out.unsubscribe(filters)

@@ -6,11 +6,12 @@
  */
 
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { Subscription } from "../router/Subscriber.ts"
 import type { StoredSession } from "../storage/DurableState.ts"
-import { parseTopicFilter } from "../topic/TopicFilter.ts"
 import { Backlog } from "./Backlog.ts"
+import { grantedOf, heldFilter } from "./held.ts"
 import { OutboundQueue } from "./OutboundQueue.ts"
-import type { HeldSubscription, SessionOutputs, SessionState } from "./SessionState.ts"
+import type { SessionOutputs, SessionState } from "./SessionState.ts"
 
 export const restoreState = (state: SessionState, stored: StoredSession, out: SessionOutputs): void => {
   state.isStored = true
@@ -25,18 +26,19 @@ export const restoreState = (state: SessionState, stored: StoredSession, out: Se
     const received = { epoch: 0, outcome: ReasonCode.Success, countsFor: 0 }
     state.received = new Map([...stored.inbound].map((packetId) => [packetId, { ...received }]))
   }
-  state.subscriptions = subscriptionsOf(stored, out)
+  state.subscriptions = subscriptionsOf(state, stored, out)
   restoreQueue(state, stored)
 }
 
-const subscriptionsOf = (stored: StoredSession, out: SessionOutputs): Map<string, HeldSubscription> => {
-  const held = new Map<string, HeldSubscription>()
+const subscriptionsOf = (
+  state: SessionState,
+  stored: StoredSession,
+  out: SessionOutputs
+): Map<string, Subscription> => {
+  const held = new Map<string, Subscription>()
   for (const [topicFilter, { request, subscriptionIdentifier }] of stored.subscriptions) {
-    const filter = parseTopicFilter(topicFilter)
-    if (filter._tag === "Invalid") continue
-    const { noLocal, qos, retainAsPublished } = request
-    const subscription = { subscriber: out, qos, noLocal, retainAsPublished, subscriptionIdentifier }
-    held.set(topicFilter, { filter, subscription })
+    if (heldFilter(topicFilter) === undefined) continue
+    held.set(topicFilter, grantedOf(state, request, subscriptionIdentifier, out))
   }
   return held
 }

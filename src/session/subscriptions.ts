@@ -17,6 +17,7 @@ import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { DeliveryOptions, Subscription } from "../router/Subscriber.ts"
 import { type PlainFilter, parseTopicFilter, type SharedFilter } from "../topic/TopicFilter.ts"
 import { recordSubscribe, recordUnsubscribe } from "./durability.ts"
+import { grantedOf, heldFilter } from "./held.ts"
 import { startReplay, stopReplay } from "./replay.ts"
 import type { HeldSubscription, PendingSuback, Replay, SessionOutputs, SessionState } from "./SessionState.ts"
 
@@ -109,11 +110,10 @@ const grant = (
     }
     if (each._tag === "Refused") continue
     const existed = held.has(request.topicFilter)
-    const subscription = subscriptionOf(request, packet.subscriptionIdentifier, out)
-    const entry: HeldSubscription = { filter: each.filter, subscription }
-    held.set(request.topicFilter, entry)
+    const subscription = grantedOf(state, request, packet.subscriptionIdentifier, out)
+    held.set(request.topicFilter, subscription)
     recordSubscribe(state, request, packet.subscriptionIdentifier, out)
-    accepted.push(entry)
+    accepted.push({ filter: each.filter, subscription })
     reasonCodes.push(request.qos)
     if (replayWanted(each.filter, request, existed)) {
       replays.push({
@@ -150,18 +150,6 @@ const refusalOf = (
   }
   return undefined
 }
-
-const subscriptionOf = (
-  request: SubscriptionRequest,
-  subscriptionIdentifier: number,
-  out: SessionOutputs
-): Subscription => ({
-  subscriber: out,
-  qos: request.qos,
-  noLocal: request.noLocal,
-  retainAsPublished: request.retainAsPublished,
-  subscriptionIdentifier
-})
 
 /** [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; never on shared subscriptions. (5.0, section 4.8.2) */
 const replayWanted = (
@@ -209,15 +197,15 @@ export const onSubscribed = (
 export const onUnsubscribe = (state: SessionState, packet: Unsubscribe, out: SessionOutputs): void => {
   const removed: Array<PlainFilter | SharedFilter> = []
   const reasonCodes = packet.topicFilters.map((topicFilter) => {
-    const held = state.subscriptions?.get(topicFilter)
-    if (held === undefined) {
+    const filter = state.subscriptions?.has(topicFilter) === true ? heldFilter(topicFilter) : undefined
+    if (filter === undefined) {
       const parsed = parseTopicFilter(topicFilter)
       return parsed._tag === "Invalid" ? ReasonCode.TopicFilterInvalid : ReasonCode.NoSubscriptionExisted
     }
     state.subscriptions?.delete(topicFilter)
     recordUnsubscribe(state, topicFilter, out)
-    removed.push(held.filter)
-    if (held.filter._tag === "Plain") stopReplay(state, topicFilter, out)
+    removed.push(filter)
+    if (filter._tag === "Plain") stopReplay(state, topicFilter, out)
     return ReasonCode.Success
   })
   if (removed.length > 0) out.unsubscribe(removed)
