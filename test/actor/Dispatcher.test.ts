@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Logger from "effect/Logger"
@@ -225,6 +226,31 @@ describe("Dispatcher: the fiber", () => {
       queue.schedule(new Load(1, 1, () => queue.schedule(last)))
       for (let i = 0; i < 10; i++) yield* nextImmediate
       expect(last.served).toBe(1)
+    })
+  )
+
+  live("a tick that itself fails ends it, and is logged: nothing goes wrong in silence", () =>
+    Effect.gen(function* () {
+      const logged: Array<unknown> = []
+      const recorder = Logger.make(({ cause }) => logged.push(cause))
+      const bug = new RangeError("a bug")
+      let isBroken = false
+      const elapsed = () => {
+        if (isBroken) throw bug
+        return 0
+      }
+      yield* Effect.gen(function* () {
+        const dispatcher = yield* Dispatcher.make({ elapsed })
+        isBroken = true
+        dispatcher.runQueue(1).schedule(new Load(1))
+        for (let i = 0; i < 3; i++) yield* nextImmediate
+        expect(logged).toEqual([Cause.die(bug)])
+        isBroken = false
+        const late = new Load(1)
+        dispatcher.runQueue(1).schedule(late)
+        for (let i = 0; i < 3; i++) yield* nextImmediate
+        expect(late.served).toBe(0)
+      }).pipe(Effect.provide(Logger.replace(Logger.defaultLogger, recorder)))
     })
   )
 
