@@ -135,6 +135,7 @@ export class Backlog {
    * shared group stay, because another member may be given them.
    */
   absorb(queue: OutboundQueue): void {
+    if (queue.size === 0) return
     const entries = [...queue.entries()]
     if (entries.some((entry) => !entry.isStored || entry.options.group !== undefined)) return
     const positions = this.positions.slice(this.head)
