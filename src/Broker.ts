@@ -14,7 +14,6 @@ import * as Layer from "effect/Layer"
 import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
-import * as Stream from "effect/Stream"
 import { Dispatcher } from "./actor/Dispatcher.ts"
 import { Timekeeper } from "./actor/Timekeeper.ts"
 import { Authenticator, soundStep } from "./auth/Authenticator.ts"
@@ -32,14 +31,16 @@ import { PagePool } from "./protocol/ByteSink.ts"
 import { makeDecoders } from "./protocol/Decoder.ts"
 import { ReasonCode } from "./protocol/ReasonCode.ts"
 import type { SessionServices } from "./session/SessionServices.ts"
-import { type DurabilityLevel, Journal } from "./storage/Journal.ts"
+import { type DurabilityLevel, Journal, type JournalStatus } from "./storage/Journal.ts"
 import { layerMemory } from "./storage/memory.ts"
-import { RetainedStore } from "./storage/RetainedStore.ts"
+import type { RetainedStore } from "./storage/RetainedStore.ts"
 import { SessionStore } from "./storage/SessionStore.ts"
+import type { StorageCounters } from "./storage/StorageCounters.ts"
 import type { StorageError } from "./storage/StorageError.ts"
 import type { Counters } from "./telemetry/Counters.ts"
 import { ClientBalancer } from "./tenant/ClientBalancer.ts"
-import type { Tenant, TenantContext } from "./tenant/Tenant.ts"
+import { restoreTenants } from "./tenant/restoreTenants.ts"
+import type { TenantContext } from "./tenant/Tenant.ts"
 import { TenantDirectory } from "./tenant/TenantDirectory.ts"
 import { makeTenants, type Tenants } from "./tenant/Tenants.ts"
 import { type Acceptor, type ListenError, type Listening, Transports } from "./transport/Transport.ts"
@@ -84,6 +85,16 @@ export interface Census {
   readonly retainedMessages: number
 }
 
+export interface Readiness {
+  readonly isReady: boolean
+  readonly reasons: ReadonlyArray<string>
+}
+
+const readinessOf = (status: JournalStatus): Readiness =>
+  status === "failing"
+    ? { isReady: false, reasons: ["nothing can be stored: QoS 1 and 2 messages that have to be are refused"] }
+    : { isReady: true, reasons: [] }
+
 /** The services that a broker is composed of. */
 export type BrokerServices =
   | Transports
@@ -104,7 +115,13 @@ export class Broker extends Context.Tag("heddle/Broker")<
     readonly census: () => Census
     /** A tenant's counters; undefined when no client of it has come yet. Live: read, do not keep. */
     readonly counters: (tenant: string) => Readonly<Counters> | undefined
-    /** Changes what acknowledgements to a tenant's clients mean from now on. False when the tenant is unknown. */
+    /** Whether it can do all that it is for; the reasons when it cannot. */
+    readonly readiness: () => Readiness
+    /** What storage has written, how long that took, how far fsyncs were shared. Live: read, do not keep. */
+    readonly storage: () => Readonly<StorageCounters> | undefined
+    /**
+     * Changes what acknowledgements to a tenant's clients mean from now on. False when the tenant is unknown.
+     */
     readonly setDurability: (tenant: string, level: DurabilityLevel) => boolean
     /** Ends a session, connected or not, and forgets all that it holds. False when its tenant is unknown. */
     readonly purge: (tenant: string, clientId: string) => boolean
@@ -127,7 +144,7 @@ export class Broker extends Context.Tag("heddle/Broker")<
       )
     )
 
-  /** A broker that is one node of several: what connects it with the others comes from the context as well. */
+  /** A broker that is one node of several: what connects them comes from the context as well. */
   static readonly layerNode = (
     options: Partial<BrokerOptions> = {}
   ): Layer.Layer<
@@ -178,7 +195,7 @@ const make = (
       forwarding: (tenant) => forwarder.of(tenant),
       services: { journal, readQueue, ...askedServices(authenticator, authorizer) }
     } satisfies TenantContext)
-    yield* restore(tenants)
+    yield* restoreTenants(tenants)
     yield* serveNodes(
       (forwarded, settled) => tenants.find(forwarded.tenant)?.takeForwarded(forwarded, settled) === true
     )
@@ -202,6 +219,8 @@ const make = (
     return {
       listening,
       census: () => takeCensus(tenants, timekeeper, connections),
+      readiness: () => readinessOf(journal.status()),
+      storage: () => journal.counters,
       counters: (id) => tenants.find(id)?.counters,
       setDurability: (id, level) => {
         const tenant = tenants.find(id)
@@ -214,25 +233,6 @@ const make = (
         return tenant !== undefined
       }
     }
-  })
-
-/** Takes up what the stores have kept. The listeners open when all of it is back. */
-const restore = (tenants: Tenants): Effect.Effect<void, StorageError, SessionStore | RetainedStore> =>
-  Effect.gen(function* () {
-    const { sessions } = yield* SessionStore
-    const { messages } = yield* RetainedStore
-    const taken = (id: string, take: (tenant: Tenant) => void) =>
-      tenants.get(id).pipe(
-        Effect.map(take),
-        // What belongs to a tenant that is not served stays in the store, for when it is again.
-        Effect.catchTag("TenantUnavailable", ({ reason }) =>
-          Effect.logWarning(`tenant ${id} not restored: ${reason}`)
-        )
-      )
-    yield* Stream.runForEach(sessions, (stored) => taken(stored.tenant, (tenant) => tenant.restore(stored)))
-    yield* Stream.runForEach(messages, ({ message, tenant }) =>
-      taken(tenant, (it) => it.restoreRetained(message))
-    )
   })
 
 /** What sessions ask of the services; whatever they throw comes back as an exit and means no. */

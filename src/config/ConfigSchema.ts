@@ -184,7 +184,7 @@ const Log = Schema.Struct({
 const Storage = Schema.Struct({
   kind: describe(
     oneOf("sqlite", "memory"),
-    "Where sessions and retained messages are kept: in an SQLite database, or in memory until the process ends",
+    "Where sessions and messages are kept: in an SQLite database, or in memory until the process ends",
     "sqlite"
   ),
   path: describe(

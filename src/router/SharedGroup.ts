@@ -87,9 +87,9 @@ export class SharedGroup {
   }
 
   /**
-   * Nothing is allocated for a message, and whose turn it is costs a look at one member as long as the members
-   * are there: 12 ns with 5 members and with 50, where a list of those who are live took 30 and 300 (Bun 1.4.5,
-   * 2026-11).
+   * Nothing is allocated for a message, and whose turn it is costs a look at one member as long as the
+   * members are there: 12 ns with 5 members and with 50, where a list of those who are live took 30 and 300
+   * (Bun 1.4.5, 2026-11).
    */
   private choose(publication: Publication): Member | undefined {
     const { members, options } = this

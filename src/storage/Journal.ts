@@ -11,6 +11,7 @@
 
 import * as Context from "effect/Context"
 import type { DurableRecord } from "./DurableRecord.ts"
+import type { StorageCounters } from "./StorageCounters.ts"
 import type { StorageError } from "./StorageError.ts"
 
 /**
@@ -51,5 +52,7 @@ export class Journal extends Context.Tag("heddle/Journal")<
     readonly status: () => JournalStatus
     /** Calls back once, when the journal is not congested any more. */
     readonly whenRelieved: (resume: () => void) => void
+    /** What it has written and how long that took; undefined for one that does not count. */
+    readonly counters?: Readonly<StorageCounters>
   }
 >() {}

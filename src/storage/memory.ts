@@ -33,7 +33,9 @@ export const layerMemory = (
     Layer.succeed(RetainedStore, { messages: Stream.suspend(() => Stream.fromIterable(state.retained())) })
   )
 
-/** Applies a unit's records, but for those that became needless, and marks them as taken; those it applied. */
+/**
+ * Applies a unit's records, but for those that became needless, and marks them as taken; those it applied.
+ */
 export const applyUnit = (
   state: DurableState,
   records: ReadonlyArray<DurableRecord>

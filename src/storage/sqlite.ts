@@ -8,6 +8,7 @@
 import { mkdirSync } from "node:fs"
 import { join } from "node:path"
 import * as Chunk from "effect/Chunk"
+import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -22,6 +23,7 @@ import { SessionStore } from "./SessionStore.ts"
 import { StorageCounters } from "./StorageCounters.ts"
 import { StorageError } from "./StorageError.ts"
 import { makeAlarm } from "./sqlite/alarm.ts"
+import { acquireLock } from "./sqlite/lock.ts"
 import { readAll, readRetained, readSession } from "./sqlite/pages.ts"
 import type { DoneReply } from "./sqlite/requests.ts"
 import { type JournalEvent, SqliteJournal, type SqliteJournalOptions } from "./sqlite/SqliteJournal.ts"
@@ -48,6 +50,9 @@ export interface SqliteOptions {
 }
 
 export const databaseName = "heddle.db"
+
+/** How often messages that have expired are looked for. */
+const expireEveryMs = 60_000
 
 const defaults = {
   bytesMax: Number.POSITIVE_INFINITY,
@@ -95,18 +100,21 @@ export const makeSqlite = (given: SqliteOptions): Effect.Effect<Sqlite, StorageE
       try: () => mkdirSync(path, { recursive: true }),
       catch: (cause) => new StorageError({ reason: `cannot make the directory ${path}: ${cause}`, cause })
     })
+    yield* acquireLock(path)
     const thread = yield* Effect.acquireRelease(
       Effect.sync(() => new SqliteThread({ file: join(path, databaseName), bytesMax })),
       (open) => Effect.sync(() => open.kill())
     )
     const { applied, databaseBytes } = yield* openThread(thread)
     counters.databaseBytes = databaseBytes
+    yield* expireNowAndThen(thread)
     const journal = yield* makeJournal({ ...options, thread, applied })
     return {
       journal: {
         append: (unit) => journal.append(unit),
         status: () => journal.status(),
-        whenRelieved: (resume) => journal.whenRelieved(resume)
+        whenRelieved: (resume) => journal.whenRelieved(resume),
+        counters
       },
       sessionStore: {
         sessions: pages(thread, "Sessions", readSession),
@@ -116,6 +124,16 @@ export const makeSqlite = (given: SqliteOptions): Effect.Effect<Sqlite, StorageE
       counters,
       thread
     }
+  })
+
+const expireNowAndThen = (thread: SqliteThread): Effect.Effect<void, never, Scope.Scope> =>
+  Effect.gen(function* () {
+    const clock = yield* Clock.clockWith(Effect.succeed)
+    const alarm = yield* makeAlarm(expireEveryMs, () => {
+      thread.request({ _tag: "Expire", nowMs: clock.unsafeCurrentTimeMillis() }, () => undefined)
+      alarm.set()
+    })
+    alarm.set()
   })
 
 const openThread = (thread: SqliteThread): Effect.Effect<DoneReply, StorageError> =>

@@ -9,9 +9,9 @@
  * Beside the slots of all but the smallest tables stand the children's hashes, sixteen to a line of the
  * processor's cache. A probe looks at the hash alone: only a child that very probably is the one is followed
  * to its node, its text and the text's characters, each of which is a wait for memory of its own in a tree
- * that no cache holds. So a table may be fuller as well, and to grow it reads no text. With a million
- * filters of five levels an addition takes 0.9 µs, without hashes 2.6, a removal 1.7 and 3.2 (medians of three
- * runs side by side on a busy machine, Bun 1.4.5, 2026-11).
+ * that no cache holds. So a table may be fuller as well, and to grow it reads no text. With a million filters
+ * of five levels an addition takes 0.9 µs, without hashes 2.6, a removal 1.7 and 3.2 (medians of three runs
+ * side by side on a busy machine, Bun 1.4.5, 2026-11).
  *
  * A large table is cut into parts that grow one by one: to rehash a million children at once stops the thread
  * for a quarter of a second (Bun 1.4.5, 2026-11).

@@ -231,7 +231,9 @@ describe("while nothing can be stored", () => {
     scene(async (broker, journal) => {
       const client = await publisher(broker)
       await client.subscribe("live")
+      expect(broker.broker.readiness()).toEqual({ isReady: true, reasons: [] })
       journal.become("failing")
+      expect(broker.broker.readiness().isReady).toBe(false)
       await client.send(raw.publish({ version: 5, topic: "t", qos: 1, packetId: 1 }))
       expect((await client.expect("puback")).reasonCode).toBe(0x80)
       await client.send(raw.publish({ version: 5, topic: "r", qos: 1, packetId: 2, retain: true }))
