@@ -101,6 +101,8 @@ export const openDatabase = (file: string): Effect.Effect<Database, StorageError
       `wal_autocheckpoint = ${checkpointPages}`,
       `cache_size = -${cacheKilobytes}`,
       "temp_store = MEMORY",
+      // Who looks at the file from outside holds it for moments only.
+      "busy_timeout = 2000",
       "journal_size_limit = 67108864"
     ]) {
       yield* database.run(`PRAGMA ${pragma}`)

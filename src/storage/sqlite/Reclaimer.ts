@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import { EnqueueBit } from "../frame/FrameWriter.ts"
 import { dropReferences } from "./commit.ts"
 import { type Database, numberAt, type Row } from "./Database.ts"
+import { RowStatement, rowsOf } from "./rows.ts"
 import type { Passed } from "./Writer.ts"
 
 const stepRows = 500
@@ -27,6 +28,20 @@ const pressingRows = 100_000
 /** How long a message stays after it has expired: its client may be on its way. */
 const expiryGraceMs = 60_000
 
+/** How far the look at expired deliveries has come: their expiry, session and position. */
+interface Expiry {
+  readonly beforeMs: number
+  readonly after: readonly [number, number, number]
+}
+
+const deleteUnsent = new RowStatement(
+  2,
+  "DELETE FROM delivery WHERE (session, position) IN (VALUES",
+  `) AND flags & ${EnqueueBit.Released} = 0 AND EXISTS (SELECT 1 FROM session AS s` +
+    " WHERE s.id = delivery.session AND s.is_connected = 0 AND delivery.position >= s.sent_before)" +
+    " RETURNING message"
+)
+
 export class Reclaimer {
   /** The heads of queues with rows below, by session. */
   private readonly advanced = new Map<number, number>()
@@ -35,6 +50,7 @@ export class Reclaimer {
   private hasEnded = true
   /** Where the look at all queues goes on; undefined when none is under way. */
   private survey: number | undefined = 0
+  private expiry: Expiry | undefined = undefined
   /** Whether pages may have become free since the file was cut. */
   private mayShrink = true
 
@@ -51,9 +67,20 @@ export class Reclaimer {
     if (ended.length > 0) this.hasEnded = true
   }
 
+  /** What expired some time before this instant may go. */
+  expire(nowMs: number): void {
+    this.expiry ??= { beforeMs: nowMs - expiryGraceMs, after: [0, 0, 0] }
+  }
+
   /** Nothing is left to do. */
   get isIdle(): boolean {
-    return !this.hasEnded && this.advanced.size === 0 && this.survey === undefined && !this.mayShrink
+    return (
+      this.advanced.size === 0 &&
+      !this.hasEnded &&
+      this.survey === undefined &&
+      this.expiry === undefined &&
+      !this.mayShrink
+    )
   }
 
   /** So much is left that it cannot wait until nobody wants anything. */
@@ -71,6 +98,7 @@ export class Reclaimer {
     this.advancedRows = 0
     if (this.hasEnded) return this.database.transaction(this.sweepEnded)
     if (this.survey !== undefined) return this.surveyFrom(this.survey)
+    if (this.expiry !== undefined) return this.database.transaction(this.sweepExpired(this.expiry))
     return this.mayShrink ? this.shrink : Effect.void
   }
 
@@ -162,25 +190,30 @@ export class Reclaimer {
   }
 
   /**
-   * Deletes messages that expired while their client is away and never were sent to it: one that was may not
-   * be given up any more. [MQTT-4.3.3-7] Answers whether there may be more.
+   * Of the next deliveries that have expired, deletes those whose client is away and that never were sent to
+   * it: one that was may not be given up any more. [MQTT-4.3.3-7]
    */
-  sweepExpired(nowMs: number): Effect.Effect<boolean, SqlError> {
-    return this.database.transaction(
-      Effect.gen(this, function* () {
-        const gone = yield* this.database.rows(
-          "DELETE FROM delivery WHERE (session, position) IN (SELECT d.session, d.position" +
-            " FROM delivery AS d JOIN session AS s ON s.id = d.session" +
-            " WHERE d.expires_at > 0 AND d.expires_at < ?1 AND s.is_connected = 0" +
-            ` AND d.position >= s.sent_before AND d.flags & ${EnqueueBit.Released} = 0 LIMIT ?2)` +
-            " RETURNING message",
-          [nowMs - expiryGraceMs, stepRows]
-        )
-        yield* dropReferences(this.database, gone)
-        if (gone.length > 0) this.mayShrink = true
-        return gone.length === stepRows
-      })
-    )
+  private sweepExpired({ after, beforeMs }: Expiry): Effect.Effect<void, SqlError> {
+    const { database } = this
+    return Effect.gen(this, function* () {
+      const expired = yield* database.rows(
+        "SELECT expires_at, session, position FROM delivery WHERE expires_at > 0 AND expires_at < ?" +
+          " AND (expires_at, session, position) > (?, ?, ?) ORDER BY expires_at, session, position LIMIT ?",
+        [beforeMs, ...after, stepRows]
+      )
+      const gone = yield* rowsOf(
+        database,
+        deleteUnsent,
+        expired.flatMap((row) => [numberAt(row, 1), numberAt(row, 2)])
+      )
+      yield* dropReferences(database, gone)
+      if (gone.length > 0) this.mayShrink = true
+      const last = expired.at(-1)
+      this.expiry =
+        last === undefined || expired.length < stepRows
+          ? undefined
+          : { beforeMs, after: [numberAt(last, 0), numberAt(last, 1), numberAt(last, 2)] }
+    })
   }
 
   /** Cuts free pages off the file, but for some. */

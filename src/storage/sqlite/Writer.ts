@@ -17,7 +17,7 @@ import { RowStatement, rowsOf } from "./rows.ts"
 import { type SessionRow, sessionColumns, sessionOf } from "./SessionRow.ts"
 
 /** Sessions whose rows are kept at hand. */
-const cachedMax = 20_000
+const cachedMax = 100_000
 
 const selectSessions = new RowStatement(
   2,
@@ -129,9 +129,9 @@ export class Writer {
       if (session === undefined) continue
       const from = session.changes?.headBefore ?? session.head
       if (from < session.head) advanced.push({ session: session.id, from, to: session.head })
+      if (!session.isStored) this.recent.set(nameOf(session), session)
       session.changes = undefined
       session.isStored = true
-      this.recent.set(nameOf(session), session)
     }
     if (this.recent.size > cachedMax / 2) {
       this.older = this.recent

@@ -21,7 +21,7 @@ export const failureOf = (thrown: unknown): Failure => {
   const code = error instanceof Error && "code" in error ? String(error.code) : ""
   return {
     code,
-    message: error instanceof Error ? error.message : String(error),
+    message: (error instanceof Error ? error.message : String(error)).replaceAll("\n", " "),
     isFull: code === "SQLITE_FULL" || code === "ENOSPC",
     isCorrupt: code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB"
   }

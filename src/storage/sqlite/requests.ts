@@ -15,6 +15,8 @@ export type Request =
   | { readonly _tag: "Queues"; readonly requests: ReadonlyArray<QueueRequest> }
   | { readonly _tag: "Sessions"; readonly after: number; readonly max: number }
   | { readonly _tag: "Retained"; readonly after: number; readonly max: number }
+  /** What has expired by this instant, in milliseconds since the epoch, may be given up. */
+  | { readonly _tag: "Expire"; readonly nowMs: number }
   /** Changes how large the database may become. */
   | { readonly _tag: "Limit"; readonly bytesMax: number }
   /** The last: what is in the log goes to the database, which is closed. */

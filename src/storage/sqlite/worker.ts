@@ -88,6 +88,9 @@ const serve = (cell: Cell, request: Exclude<Request, { _tag: "Open" }>): Effect.
       return page(readSessions(cell.database, request.after, request.max))
     case "Retained":
       return page(readRetainedPage(cell.database, request.after, request.max))
+    case "Expire":
+      cell.reclaimer.expire(request.nowMs)
+      return done(cell)
     case "Limit":
       return Effect.zipRight(limit(cell, request.bytesMax), done(cell))
     case "Close":
