@@ -23,7 +23,7 @@ export type Value = number | string | Uint8Array | null
 export type Row = ReadonlyArray<Value>
 
 /** "Hedl" in the header of the file tells it from other SQLite databases. */
-const applicationId = 0x4865646c
+export const applicationId = 0x4865646c
 const pageBytes = 8192
 /** Pages that a commit may leave in the write-ahead log before they are copied to the database: 32 MB. */
 const checkpointPages = 4096
