@@ -2,9 +2,9 @@
  * The way out: collects what this node's routers have for others in one frame for each destination and lane,
  * and gives the frames to the bus at the end of the tick.
  *
- * A message on the sure lane is held until its destination has taken it; one whose destination does not answer
- * in time was not taken, and its publisher sends it again. The destination may have it all the same: that is
- * why QoS 1 says at least once, and why QoS 2 is exactly once as long as both nodes live.
+ * A message on the sure lane is held until its destination has taken it. When that does not answer in time,
+ * the publisher is told that the message was not taken, although it may have been: QoS 1 allows for that, and
+ * QoS 2 is exactly once between nodes as long as both live.
  */
 
 import { Deadline, type DeadlineWheel } from "../actor/DeadlineWheel.ts"
@@ -20,7 +20,7 @@ import type { RouteTable } from "./RouteTable.ts"
 /** One message for one destination. */
 export interface Forwarded {
   readonly to: Destination
-  /** The key of the shared subscription that it is for; undefined for all subscriptions that are not shared. */
+  /** The key of the shared subscription that it is for; undefined for those that are not shared. */
   readonly group: string | undefined
   readonly message: StoredMessage
   /** Called once; undefined for QoS 0, which nobody waits for. */
@@ -42,7 +42,7 @@ export interface Forwarding {
 
 export interface ForwarderOptions {
   readonly self: NodeIdentity
-  readonly bus: Bus["Type"]
+  readonly bus: Pick<Bus["Type"], "fast" | "sure">
   readonly table: RouteTable["Type"]
   readonly wheel: DeadlineWheel
   readonly nowMs: () => number
@@ -50,7 +50,7 @@ export interface ForwarderOptions {
 }
 
 /** How long a destination has to take what is sent to it. */
-export const sureTimeoutMs = 10_000
+const sureTimeoutMs = 10_000
 
 type Settle = (isTaken: boolean) => void
 

@@ -1,8 +1,8 @@
 /**
  * Membership: which nodes there are, and what each is ready for.
  *
- * A node's incarnation is new each time it starts, so what an earlier life of it still has on its way can be
- * told from what it sends now. Its index is short and never another node's; frames carry it instead of a name.
+ * A node's incarnation is new each time it starts, so that what an earlier life of it still has on its way
+ * can be told from what it sends now. Its index is never another node's; frames carry it instead of a name.
  *
  * The embedded layer knows one member, this process. A `MemberList` holds several that share a process.
  */
@@ -129,9 +129,7 @@ const difference = (before: Members, after: Members): ReadonlyArray<MemberEvent>
   for (const member of after.values()) {
     const known = before.get(member.id)
     if (known === undefined) events.push({ _tag: "Up", member })
-    else if (known.incarnation !== member.incarnation) {
-      events.push({ _tag: "Down", member: known }, { _tag: "Up", member })
-    } else if (known.state !== member.state) events.push({ _tag: "Changed", member })
+    else if (known.state !== member.state) events.push({ _tag: "Changed", member })
   }
   return events
 }

@@ -14,6 +14,7 @@ import type { Packet } from "mqtt-packet"
 import { Authenticator } from "../../src/auth/Authenticator.ts"
 import { Authorizer } from "../../src/auth/Authorizer.ts"
 import { Broker, type BrokerOptions, type BrokerServices } from "../../src/Broker.ts"
+import type { ClusterServices } from "../../src/cluster/singleNode.ts"
 import type { Event } from "../../src/events/Event.ts"
 import { EventSink } from "../../src/events/EventSink.ts"
 import type { DurableState } from "../../src/storage/DurableState.ts"
@@ -40,6 +41,8 @@ export interface TestBrokerOptions {
   readonly stored?: DurableState
   /** Instead of `stored`. */
   readonly storage?: Layer.Layer<Journal | SessionStore | RetainedStore>
+  /** What connects it with other nodes; else it is alone. */
+  readonly cluster?: Layer.Layer<ClusterServices>
   /** When the test begins, in milliseconds since the epoch. */
   readonly nowMs?: number
   /** Bytes that the memory wire holds in each direction: small ones make slow clients. */
@@ -96,7 +99,12 @@ export class TestBroker {
         }
       })
     )
-    return Broker.layer(options.options).pipe(Layer.provide(services))
+    const { cluster } = options
+    const broker =
+      cluster === undefined
+        ? Broker.layer(options.options)
+        : Layer.provide(Broker.layerNode(options.options), cluster)
+    return broker.pipe(Layer.provide(services))
   }
 
   /** A wire with nothing sent yet. */
