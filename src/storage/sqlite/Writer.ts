@@ -40,11 +40,17 @@ export interface Passed {
   readonly ended: ReadonlyArray<number>
 }
 
+interface Written {
+  readonly batch: Batch
+  /** The ones that are free after it. */
+  readonly identifiers: Identifiers
+}
+
 const nothingPassed: Passed = { advanced: [], ended: [] }
 
 export class Writer {
   /** Sequence number of the last frame that was committed. */
-  applied = 0
+  applied = -1
   private identifiers: Identifiers = { nextSession: 1, nextMessage: 1 }
   /** The rows of sessions by their key: those of late, and those before them that will be forgotten. */
   private recent = new Map<string, SessionRow>()
@@ -55,7 +61,8 @@ export class Writer {
   /** Reads where the last frame left off. */
   readonly resume: Effect.Effect<void, SqlError> = Effect.suspend(() =>
     Effect.map(this.database.rows("SELECT applied, next_session, next_message FROM meta"), ([row]) => {
-      if (row === undefined) return
+      if (row === undefined || numberAt(row, 0) === this.applied) return
+      this.forget()
       this.applied = numberAt(row, 0)
       this.identifiers = { nextSession: numberAt(row, 1), nextMessage: numberAt(row, 2) }
     })
@@ -65,21 +72,22 @@ export class Writer {
   apply(bytes: Uint8Array, isSynced: boolean): Effect.Effect<Passed, SqlError | MalformedFrame> {
     return Effect.gen(this, function* () {
       const frame = yield* readFrame(bytes)
-      if (frame.sequence <= this.applied) return nothingPassed
       yield* this.database.setSynced(isSynced)
-      const identifiers = { ...this.identifiers }
-      const batch = yield* this.database.transaction(this.write(frame, identifiers))
+      const written = yield* this.database.transaction(this.write(frame))
+      if (written === undefined) return nothingPassed
       this.applied = frame.sequence
-      this.identifiers = identifiers
-      return this.settle(batch)
+      this.identifiers = written.identifiers
+      return this.settle(written.batch)
     }).pipe(Effect.tapErrorCause(() => Effect.sync(() => this.forget())))
   }
 
-  private write(
-    frame: FrameReader,
-    identifiers: Identifiers
-  ): Effect.Effect<Batch, SqlError | MalformedFrame> {
+  /** Undefined when it was applied before. */
+  private write(frame: FrameReader): Effect.Effect<Written | undefined, SqlError | MalformedFrame> {
     return Effect.gen(this, function* () {
+      // A thread that is being ended may have committed something since this one read it.
+      yield* this.resume
+      if (frame.sequence <= this.applied) return undefined
+      const identifiers = { ...this.identifiers }
       const stored = yield* this.load(frame.keys)
       const batch = new Batch(frame, stored, identifiers, (message) => {
         const { from, to } = frame.messages[message]!
@@ -87,7 +95,7 @@ export class Writer {
       })
       yield* Effect.try({ try: () => batch.apply(), catch: asMalformed })
       yield* writeBatch(this.database, batch, frame, identifiers)
-      return batch
+      return { batch, identifiers }
     })
   }
 
