@@ -63,8 +63,12 @@ const textOf = (restored: {
   readonly queued: number
   readonly retained: number
 }): string =>
-  `${restored.sessions} sessions with ${restored.subscriptions} subscriptions and ${restored.queued} waiting ` +
-  `messages, ${restored.retained} retained messages`
+  [
+    `${restored.sessions} sessions`,
+    `${restored.subscriptions} subscriptions`,
+    `${restored.queued} waiting messages`,
+    `${restored.retained} retained messages`
+  ].join(", ")
 
 /** Hands each to its tenant; an effect only where a tenant has to be asked for. */
 const eachOf = <A extends { readonly tenant: string }>(
