@@ -8,11 +8,11 @@
 
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import { StorageError } from "../StorageError.ts"
 import { type Database, openDatabase } from "./Database.ts"
 import { failureOf, storageErrorOf } from "./failure.ts"
+import { Inbox } from "./Inbox.ts"
 import { Reclaimer } from "./Reclaimer.ts"
 import { readQueue, readRetainedPage, readSessions } from "./read.ts"
 import type { FailureReply, Reply, Request } from "./requests.ts"
@@ -101,30 +101,6 @@ const serve = (cell: Cell, request: Exclude<Request, { _tag: "Open" }>): Effect.
 const doing = (request: Request): string =>
   request._tag === "Apply" || request._tag === "Probe" ? "cannot write" : "cannot read"
 
-/** The requests that have come, and whoever waits for the next. */
-class Inbox {
-  private readonly requests: Array<Request> = []
-  private resume: (() => void) | undefined
-
-  readonly push = (request: Request): void => {
-    this.requests.push(request)
-    const { resume } = this
-    this.resume = undefined
-    resume?.()
-  }
-
-  /** Undefined when none has come. */
-  take(): Request | undefined {
-    return this.requests.shift()
-  }
-
-  /** Until one has come. */
-  readonly wait: Effect.Effect<void> = Effect.async<void>((resume) => {
-    if (this.requests.length > 0) return resume(Effect.void)
-    this.resume = () => resume(Effect.void)
-  })
-}
-
 /** Lets the event loop see what has arrived. */
 const breathe: Effect.Effect<void> = Effect.async<void>((resume) => {
   setImmediate(() => resume(Effect.void))
@@ -152,21 +128,16 @@ const replyTo = (effect: Effect.Effect<Reply, unknown>, what: string): Effect.Ef
     Effect.match({ onSuccess: send, onFailure: (error) => send(failed(error, what)) })
   )
 
-/** How long nobody must have wanted anything before room is given back that need not be at once. */
-const quietMs = 50
-
 /** Serves requests until the last. */
 const run = (inbox: Inbox, scope: Scope.CloseableScope): Effect.Effect<void> =>
   Effect.gen(function* () {
     let cell: Cell | undefined
-    let isQuiet = false
     for (;;) {
       const request = inbox.take()
       if (request === undefined) {
-        isQuiet = yield* rest(cell, inbox, isQuiet)
+        yield* rest(cell, inbox)
         continue
       }
-      isQuiet = false
       if (request._tag === "Open") {
         const { bytesMax, file } = request
         const open = Effect.flatMap(openCell(file, bytesMax), (opened) => {
@@ -187,21 +158,21 @@ const run = (inbox: Inbox, scope: Scope.CloseableScope): Effect.Effect<void> =>
 
 /**
  * Nobody wants anything just now: room is given back, a step at a time, when it presses or when nobody has
- * wanted anything for a while. Answers whether that is so. A step that fails is tried again after the next
- * request.
+ * wanted anything for a while. A step that fails is tried again after the next request.
  */
-const rest = (cell: Cell | undefined, inbox: Inbox, isQuiet: boolean): Effect.Effect<boolean> => {
-  if (cell === undefined || cell.reclaimer.isIdle) return Effect.as(inbox.wait, false)
-  if (!isQuiet && !cell.reclaimer.isPressing) {
-    return Effect.map(Effect.timeoutOption(inbox.wait, quietMs), Option.isNone)
-  }
+const rest = (cell: Cell | undefined, inbox: Inbox): Effect.Effect<void> => {
+  if (cell === undefined || cell.reclaimer.isIdle) return inbox.request
+  if (!inbox.isQuiet && !cell.reclaimer.isPressing) return inbox.requestOrQuiet
   return Effect.matchEffect(cell.reclaimer.step, {
-    onSuccess: () => Effect.as(breathe, isQuiet),
-    onFailure: (error) =>
-      Effect.as(Effect.zipRight(Effect.logDebug("cannot reclaim", error), inbox.wait), false)
+    onSuccess: () => breathe,
+    onFailure: (error) => Effect.zipRight(Effect.logDebug("cannot reclaim", error), inbox.request)
   })
 }
 
-const inbox = new Inbox()
-self.onmessage = (event: MessageEvent<Request>) => inbox.push(event.data)
-Effect.runFork(Effect.flatMap(Scope.make(), (scope) => run(inbox, scope)))
+const main = Effect.gen(function* () {
+  const inbox = yield* Inbox.make
+  self.onmessage = (event: MessageEvent<Request>) => inbox.push(event.data)
+  yield* run(inbox, yield* Scope.make())
+})
+
+Effect.runFork(Effect.scoped(main))

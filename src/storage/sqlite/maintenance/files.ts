@@ -11,7 +11,7 @@ import { failureOf } from "../failure.ts"
 export const companions: ReadonlyArray<string> = ["-wal", "-journal"]
 
 /** Can be made again from the others. */
-export const sharedMemory = "-shm"
+const sharedMemory = "-shm"
 
 /** A failure that is no fault of SQLite's: what was found, and what can be done. */
 export const refused = (what: string, wayOut: string): StorageError =>
@@ -27,11 +27,7 @@ export const becauseOf = (thrown: unknown): string => {
 }
 
 /** Work with files; `doing` says what could not be done: "cannot ...". */
-export const withFiles = <A>(
-  doing: string,
-  wayOut: string,
-  work: () => A
-): Effect.Effect<A, StorageError> =>
+export const withFiles = <A>(doing: string, wayOut: string, work: () => A): Effect.Effect<A, StorageError> =>
   Effect.try({
     try: work,
     catch: (cause) =>
@@ -54,9 +50,14 @@ export const syncPath = (path: string): void => {
 
 export const syncDirectoryOf = (file: string): void => syncPath(dirname(file))
 
-/** A database and everything beside it that belongs to it. */
-export const removeDatabase = (file: string): void => {
-  for (const suffix of ["", ...companions, sharedMemory]) rmSync(`${file}${suffix}`, { force: true })
+/** What is beside a database, so that it does not belong to another one that takes its name. */
+export const removeCompanions = (file: string): void => {
+  for (const suffix of [...companions, sharedMemory]) rmSync(`${file}${suffix}`, { force: true })
+}
+
+const removeDatabase = (file: string): void => {
+  removeCompanions(file)
+  rmSync(file, { force: true })
 }
 
 /** Something of a database is there. */
