@@ -165,6 +165,8 @@ const change = (
       if (!record.hasWill) session.will = undefined
       return
     case "WillDone":
+      // The connection has another one already.
+      if (record.epoch !== session.epoch) return
       session.will = undefined
       session.willDueMs = 0
       return
@@ -212,6 +214,8 @@ const enqueue = (session: MutableSession, record: EnqueueRecord): void => {
 
 const advance = (session: MutableSession, before: number): void => {
   session.head = Math.max(session.head, before)
+  // Messages that were acknowledged before they were written had positions, too.
+  session.nextPosition = Math.max(session.nextPosition, before)
   for (const position of session.deliveries.keys()) {
     if (position >= session.head) return
     session.deliveries.delete(position)

@@ -114,6 +114,18 @@ describe("the durable state", () => {
     expect(session?.queue.positions).toEqual([2, 3])
   })
 
+  test("positions of messages that were acknowledged before they were written are not given again", () => {
+    const session = after(connect(), enqueue(0), { _tag: "Advance", ...key, before: 3 }, enqueue(3))
+    expect([session?.queue.positions, session?.nextPosition]).toEqual([[3], 4])
+    expect(after(connect(), { _tag: "Advance", ...key, before: 3 })?.nextPosition).toBe(3)
+  })
+
+  test("the will that an earlier connection left is done without the next one's", () => {
+    const done = { _tag: "WillDone", ...key } as const
+    const next = { ...connect(), epoch: key.epoch + 1 } as DurableRecord
+    expect(after(connect(), next, done)?.will).toEqual(will)
+  })
+
   test("ignores what is older than the clean start of the session", () => {
     const session = after(
       connect(),
