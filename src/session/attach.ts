@@ -13,7 +13,7 @@ import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { NEVER_EXPIRES, type TenantSettings } from "../tenant/TenantSettings.ts"
 import { AliasTable } from "./AliasTable.ts"
 import { recordConnect } from "./durability.ts"
-import { connectionLost, endSession } from "./expiry.ts"
+import { connectionLost, endSession, fireDueWill } from "./expiry.ts"
 import type { Link } from "./Link.ts"
 import { resume } from "./resume.ts"
 import type { ConnectionTerms, SessionOutputs, SessionState } from "./SessionState.ts"
@@ -46,6 +46,7 @@ export const attach = (
     })
     connectionLost(state, { withWill: true, isTakenOver: !connect.cleanStart }, nowMs, out)
   }
+  fireDueWill(state, nowMs, out)
   // [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6]
   const hasEnded = state.endsAtMs !== 0 && state.endsAtMs <= nowMs
   const sessionPresent = state.isStored && !hasEnded && !connect.cleanStart

@@ -39,11 +39,20 @@ export const recordConnect = (state: SessionState, sessionPresent: boolean, out:
   })
 }
 
-export const recordDetach = (state: SessionState, out: SessionOutputs): void => {
+/**
+ * The connection is gone. A will that goes out now, at `willAtMs`, is due until it is on record that it has:
+ * a broker that dies before leaves that to the next.
+ */
+export const recordDetach = (
+  state: SessionState,
+  willAtMs: number | undefined,
+  out: SessionOutputs
+): void => {
   if (!state.isRecorded) return
-  const { endsAtMs, expiryInterval, queue, will, willDueMs } = state
+  const { endsAtMs, expiryInterval, queue, will } = state
   const sentBefore = queue?.sentBefore ?? 0
-  const hasWill = will !== undefined
+  const hasWill = will !== undefined || willAtMs !== undefined
+  const willDueMs = willAtMs ?? state.willDueMs
   out.record({ _tag: "Detach", ...keyOf(state), expiryInterval, endsAtMs, hasWill, willDueMs, sentBefore })
 }
 

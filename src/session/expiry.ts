@@ -69,26 +69,35 @@ export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, o
   state.judgedTopic = undefined
   state.isAuthenticating = false
   state.challenge = undefined
-  armWill(state, loss, nowMs, out)
+  const hadWill = armWill(state, loss, nowMs, out)
   if (state.expiryInterval !== NEVER_EXPIRES)
     state.endsAtMs = Math.max(1, nowMs + state.expiryInterval * 1000)
-  recordDetach(state, out)
+  recordDetach(state, hadWill ? nowMs : undefined, out)
   letGo(state)
   if (groups.length > 0 && state.expiryInterval > 0) out.memberAway(groups)
 }
 
-/** [MQTT-3.1.2-8] */
-const armWill = (state: SessionState, loss: Loss, nowMs: number, out: SessionOutputs): void => {
+/** True when the will goes out at once. [MQTT-3.1.2-8] */
+const armWill = (state: SessionState, loss: Loss, nowMs: number, out: SessionOutputs): boolean => {
   const { will } = state
-  if (will === undefined) return
+  if (will === undefined) return false
   if (!loss.withWill) {
     state.will = undefined
-    return
+    return false
   }
   const delay = Math.min(will.delayInterval, state.settings.willDelayIntervalMax)
   const endsNow = state.expiryInterval === 0
-  if (delay > 0 && (!endsNow || loss.isTakenOver)) state.willDueMs = nowMs + delay * 1000
-  else fireWill(state, endsNow ? lastRecord(state) : willRecord(state), out)
+  if (delay > 0 && (!endsNow || loss.isTakenOver)) {
+    state.willDueMs = nowMs + delay * 1000
+    return false
+  }
+  fireWill(state, endsNow ? lastRecord(state) : willRecord(state), out)
+  return true
+}
+
+/** The delay has passed, whoever noticed. [MQTT-3.1.3-9] */
+export const fireDueWill = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
+  if (state.willDueMs !== 0 && nowMs >= state.willDueMs) fireWill(state, willRecord(state), out)
 }
 
 /** [MQTT-3.1.2-10] */
@@ -158,7 +167,7 @@ export const onDeadline = (state: SessionState, nowMs: number, out: SessionOutpu
     }
     return false
   }
-  if (state.willDueMs !== 0 && nowMs >= state.willDueMs) fireWill(state, willRecord(state), out)
+  fireDueWill(state, nowMs, out)
   if (state.endsAtMs === 0 || nowMs < state.endsAtMs) return false
   endSession(state, out)
   return true

@@ -86,7 +86,8 @@ const takeUp = (
   const released: Array<OutboundEntry> = []
   for (const delivery of deliveries) {
     state.counters.droppedExpired += backlog.skipTo(delivery.position)
-    if (backlog.first !== delivery.position) continue
+    // What has come onto the record since is in memory still: it is not taken twice.
+    if (backlog.onRecord === 0 || backlog.first !== delivery.position) continue
     backlog.shift()
     const entry = entryOf(state, delivery, out)
     if (delivery.position >= queue.sentBefore) {

@@ -234,6 +234,14 @@ describe("the will of a lost connection", () => {
     expect(wills(machine)).toBe(0)
   })
 
+  test("[MQTT-3.1.3-9] is sent when the client comes back after the delay, before anybody looked", () => {
+    const machine = connected(delayed)
+    machine.lose()
+    machine.nowMs += 10_000
+    machine.connect({ properties: { sessionExpiryInterval: 60 } })
+    expect(wills(machine)).toBe(1)
+  })
+
   test("[MQTT-3.1.3-9] is not sent when a delayed one's connection is taken over", () => {
     const machine = connected(delayed)
     machine.connect({ properties: { sessionExpiryInterval: 60 } })
