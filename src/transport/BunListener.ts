@@ -19,7 +19,7 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { AdmissionLimit } from "./AdmissionLimit.ts"
-import type { BunSocket } from "./BunSocket.ts"
+import type { BunSocket, BunWireOwner } from "./BunSocket.ts"
 import { BunWire, peerOf } from "./BunSocket.ts"
 import type { CidrSet } from "./Cidr.ts"
 import type { Handshakes } from "./Handshakes.ts"
@@ -87,7 +87,7 @@ interface AcceptOptions extends SocketListenerOptions {
 }
 
 /** The sockets of one listener. It outlives the scope of the listening, for the wires that live on. */
-export class BunAccept {
+export class BunAccept implements BunWireOwner {
   private readonly headers = new Map<BunWire, ProxyHeaderReader>()
   private readonly secured = new Set<BunWire>()
   private sockets = 0
@@ -147,16 +147,7 @@ export class BunAccept {
     this.sockets += 1
     // Acknowledgements are small and awaited: Nagle's algorithm would hold them back.
     if (!isUnix) socket.setNoDelay(true)
-    const owner = {
-      onSettled: () => {
-        admission?.settled(peer.address)
-        if (wire.forwardedFor !== undefined) admission?.settled(wire.forwardedFor, "forwarded")
-      },
-      onClosed: () => {
-        this.sockets -= 1
-      }
-    }
-    const wire: BunWire = new BunWire(socket, owner, peer, nowMs)
+    const wire = new BunWire(socket, this, peer, nowMs)
     socket.data = wire
     if (secure === undefined) this.accept(wire)
     else {
@@ -165,6 +156,17 @@ export class BunAccept {
         this.headers.set(wire, new ProxyHeaderReader())
       else this.startTls(socket, secure, undefined)
     }
+  }
+
+  /** The peer authenticated, or the socket closed: it is no pending handshake any more. */
+  onSettled({ address, forwardedFor }: BunWire): void {
+    const { admission } = this.options
+    admission?.settled(address)
+    if (forwardedFor !== undefined) admission?.settled(forwardedFor, "forwarded")
+  }
+
+  onClosed(): void {
+    this.sockets -= 1
   }
 
   /** Bytes before TLS. Once TLS began, Bun shows the cipher text here as well: it is ignored. */
