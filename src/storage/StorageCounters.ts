@@ -30,6 +30,9 @@ export class StorageCounters {
   /** Times that the thread of the database had to be started again. */
   restarts = 0
   queueReads = 0
+  /** What a start has read. */
+  sessionsRead = 0
+  retainedRead = 0
   /** Gauges: what is not committed yet. */
   waitingUnits = 0
   waitingRecords = 0

@@ -117,10 +117,22 @@ export const makeSqlite = (given: SqliteOptions): Effect.Effect<Sqlite, StorageE
         counters
       },
       sessionStore: {
-        sessions: pages(thread, "Sessions", readSession),
+        sessions: pages(thread, "Sessions", readSession).pipe(
+          Stream.mapChunksEffect((page) => {
+            counters.sessionsRead += page.length
+            return Effect.as(progress(counters.sessionsRead, page.length, "sessions"), page)
+          })
+        ),
         queue: (request, answer) => journal.queue(request, answer)
       },
-      retainedStore: { messages: pages(thread, "Retained", readRetained) },
+      retainedStore: {
+        messages: pages(thread, "Retained", readRetained).pipe(
+          Stream.mapChunksEffect((page) => {
+            counters.retainedRead += page.length
+            return Effect.as(progress(counters.retainedRead, page.length, "retained messages"), page)
+          })
+        )
+      },
       counters,
       thread
     }
@@ -201,6 +213,14 @@ const close = (
         : Effect.logFatal(`storage ended with ${journal.length} units that are not stored`)
     )
   )
+
+/** How many of what is read at a start are worth a word. */
+const progressEvery = 50_000
+
+const progress = (read: number, added: number, what: string): Effect.Effect<void> =>
+  Math.floor(read / progressEvery) === Math.floor((read - added) / progressEvery)
+    ? Effect.void
+    : Effect.logInfo(`${read} ${what} read`)
 
 const sessionsPerPage = 1000
 const retainedPerPage = 10_000

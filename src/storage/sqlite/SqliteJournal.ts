@@ -24,7 +24,7 @@ import { isLost, type LostReply, type ReplyTo, type SqliteThread } from "./Sqlit
 import { isElided, touchesQueue, type WaitingUnit, WaitingUnits, waitingUnit } from "./WaitingUnits.ts"
 
 export interface SqliteJournalOptions {
-  readonly thread: SqliteThread
+  readonly thread: Pick<SqliteThread, "open" | "request">
   readonly counters: StorageCounters
   /** Of the last frame in the database. */
   readonly applied: number
@@ -81,6 +81,9 @@ export class SqliteJournal {
   private applied: number
   /** What is at the thread. */
   private underWay: Batch | "probe" | "open" | undefined = undefined
+  /** The thread has ended; and the batch of which it is not known whether it was committed. */
+  private needsThread = false
+  private doubtful: Batch | undefined = undefined
   private isFlushDue = false
   /** How many units went to the thread, and how many came to `waiting`. */
   private sent = 0
@@ -168,9 +171,13 @@ export class SqliteJournal {
 
   /** Units that are not committed. */
   get length(): number {
-    const batch = this.underWay
-    const atThread = typeof batch === "object" ? batch.units.length : 0
-    return this.waiting.length + this.held.length + this.heldLonger.length + atThread
+    return this.waiting.length + this.held.length + this.heldLonger.length + this.unsettled.length
+  }
+
+  /** Units whose batch is at the thread, or was when that ended. */
+  private get unsettled(): ReadonlyArray<WaitingUnit> {
+    const batch = this.doubtful ?? this.underWay
+    return typeof batch === "object" ? batch.units : []
   }
 
   private enqueue(unit: WaitingUnit): void {
@@ -195,6 +202,11 @@ export class SqliteJournal {
 
   /** Sends the next of what there is to do, as far as the thread is free for it. */
   private pump(): void {
+    if (this.needsThread) {
+      if (this.underWay === undefined && this.mayTry) this.openThread()
+      if (this.underWay === undefined) this.settleClose()
+      return
+    }
     while (this.underWay === undefined && (this.failure === undefined || this.mayTry)) {
       const units = this.takeUnits()
       if (units.length === 0) break
@@ -270,7 +282,7 @@ export class SqliteJournal {
   }
 
   private batchFailed(batch: Batch, reply: FailureReply | LostReply): void {
-    if (isLost(reply)) return this.reopen(batch, reply)
+    if (isLost(reply)) return this.lost(batch, reply)
     this.underWay = undefined
     const refused = batch.units.filter((unit) => unit.isRefusable)
     this.keep(batch.units.filter((unit) => !unit.isRefusable))
@@ -320,7 +332,7 @@ export class SqliteJournal {
     this.underWay = "probe"
     this.options.thread.request({ _tag: "Probe" }, (reply) => {
       if (reply._tag === "Failed") {
-        if (isLost(reply)) return this.reopen(undefined, reply)
+        if (isLost(reply)) return this.lost(undefined, reply)
         this.underWay = undefined
         this.fail(reply, false)
       } else {
@@ -333,24 +345,41 @@ export class SqliteJournal {
     })
   }
 
-  /** The thread has ended: another one says whether the batch had been committed. */
-  private reopen(batch: Batch | undefined, { reason }: FailureReply): void {
-    const { counters, report, thread } = this.options
-    counters.restarts++
-    report({ _tag: "ThreadEnded", error: new StorageError({ reason, cause: undefined }) })
+  /** The thread has ended, perhaps with a batch. */
+  private lost(batch: Batch | undefined, { reason }: FailureReply): void {
+    this.options.counters.restarts++
+    this.options.report({ _tag: "ThreadEnded", error: new StorageError({ reason, cause: undefined }) })
+    this.needsThread = true
+    this.doubtful = batch
+    this.openThread()
+  }
+
+  /** Starts another thread, which says whether the batch had been committed. Nothing is sent before. */
+  private openThread(): void {
     this.underWay = "open"
-    thread.open((reply) => {
+    this.options.thread.open((reply) => {
       this.underWay = undefined
-      const losses = (batch?.losses ?? 0) + 1
-      if (reply._tag === "Done" && batch !== undefined) {
-        if (reply.applied >= batch.sequence) return this.batchCommitted(batch, reply)
-        if (losses < lossesMax) return this.sendBatch(batch.units, losses)
+      if (reply._tag === "Failed") this.fail(reply, false)
+      else {
+        this.needsThread = false
+        const batch = this.doubtful
+        this.doubtful = undefined
+        if (batch !== undefined) this.resolve(batch, reply)
       }
-      const failed = reply._tag === "Failed" ? reply : { _tag: reply._tag, reason, isFull: false }
-      if (batch === undefined) this.fail({ ...failed, _tag: "Failed" }, false)
-      else this.batchFailed(batch, { _tag: "Failed", reason: failed.reason, isFull: failed.isFull })
       this.pump()
     })
+  }
+
+  private resolve(batch: Batch, reply: DoneReply): void {
+    const losses = batch.losses + 1
+    if (reply.applied >= batch.sequence) this.batchCommitted(batch, reply)
+    else if (losses < lossesMax) this.sendBatch(batch.units, losses)
+    else
+      this.batchFailed(batch, {
+        _tag: "Failed",
+        reason: "cannot write: the thread ended twice",
+        isFull: false
+      })
   }
 
   private sendReads(): void {
@@ -380,11 +409,7 @@ export class SqliteJournal {
 
   /** Whether something that a queue hangs on could not be written yet. */
   private lacks({ clientId, tenant }: QueueRequest): boolean {
-    const { underWay, waiting } = this
-    return (
-      waiting.units.some((unit) => touchesQueue(unit, tenant, clientId)) ||
-      (typeof underWay === "object" && underWay.units.some((unit) => touchesQueue(unit, tenant, clientId)))
-    )
+    return [...this.waiting.units, ...this.unsettled].some((unit) => touchesQueue(unit, tenant, clientId))
   }
 
   /** Counts what waits, and says so when that becomes too much or is not any more. */

@@ -94,7 +94,10 @@ const schemaOf = (
 /** What SQLite says when reading fails, with what can be done. */
 export const readError = (thrown: unknown, file: string, role: Role): StorageError => {
   if (thrown instanceof StorageError) return thrown
-  const wayOut = failureOf(thrown).isCorrupt ? `. ${waysOut[role].damaged}` : ""
+  const { code, isCorrupt } = failureOf(thrown)
+  const { damaged, foreign } = waysOut[role]
+  const isForeign = code === "SQLITE_NOTADB" && role === "backup"
+  const wayOut = isForeign ? `. ${foreign}` : isCorrupt ? `. ${damaged}` : ""
   return new StorageError({ reason: `cannot read ${file}: ${becauseOf(thrown)}${wayOut}`, cause: thrown })
 }
 
