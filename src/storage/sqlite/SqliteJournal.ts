@@ -3,8 +3,9 @@
  * a batch is on its way new units gather for the next, so the slower the disk, the more share an fsync.
  *
  * Units that may wait do so for a moment, because most of their messages are acknowledged by then and need
- * not be written. When a batch fails, who can be told is told; the rest stays and is tried again, in order and
- * before anything else, until it works. What a client reads of its queue has seen everything appended before.
+ * not be written. When a batch fails, who can be told is told; the rest stays and is tried again, in order
+ * and before anything else, until it works. What a client reads of its queue has seen everything that was
+ * appended before.
  *
  * What waits is bounded by `status`: who has to call for more looks at it first. What is kept through a long
  * failure is bounded by force: beyond the limit the oldest is given up, so that the database, once it can be

@@ -1,9 +1,9 @@
 /**
  * One broker per database: a lock that the operating system takes back when its holder dies, however it dies.
  *
- * It is the write lock of a tiny database beside the real one, whose only row says who holds it: others cannot
- * take the lock but can read the row. The lock is the truth and the row is only what is said about it, so
- * neither a file that is left over nor a process identifier that is used again can mislead.
+ * It is the write lock of a tiny database beside the real one, whose only row says who holds it: others
+ * cannot take the lock but can read the row. The lock is the truth and the row is only what is said about it,
+ * so neither a file that is left over nor a process identifier that is used again can mislead.
  */
 
 import { hostname } from "node:os"
