@@ -284,7 +284,7 @@ describe("a thread that dies", () => {
           )
         }
       ),
-      { numRuns: 5, seed: 4 }
+      { numRuns: 3, seed: 4 }
     )
   }, 60_000)
 })
