@@ -14,6 +14,8 @@ export interface CapacityOptions {
   readonly brokerPin: ReadonlyArray<string>
   /** The same for a generator. */
   readonly generatorPin: ReadonlyArray<string>
+  /** Where what has to be on a disk goes, in directories of its own. */
+  readonly dataDirectory: string
 }
 
 /** One figure of a measurement: a line of the report. */
