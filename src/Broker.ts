@@ -3,7 +3,7 @@
  *
  * Acquired in this order and released in the opposite one: the lease of its cell, dispatcher and timekeeper,
  * tenants (with their sessions and routers), what other nodes send, connections, listeners. Shutting down
- * therefore means: tell the other nodes, stop accepting, tell every client (DISCONNECT 0x8B) and wait for the
+ * therefore means: stop accepting, tell every client (DISCONNECT 0x8B) and the other nodes, wait for the
  * connections to go, end the sessions, stop the clocks, let another node have the cell.
  */
 
@@ -20,8 +20,8 @@ import { Authenticator, soundStep } from "./auth/Authenticator.ts"
 import { Authorizer, failClosed, settleDecisions } from "./auth/Authorizer.ts"
 import type { Destination } from "./cluster/Destination.ts"
 import type { LeaseHeld } from "./cluster/Leases.ts"
-import type { ClusterUnavailable } from "./cluster/Membership.ts"
-import { announce, makeForwarder, ownCell, serveNodes } from "./cluster/node.ts"
+import type { ClusterUnavailable, Membership } from "./cluster/Membership.ts"
+import { announceUp, makeFarewell, makeForwarder, ownCell, serveNodes, watchMembers } from "./cluster/node.ts"
 import { type ClusterServices, layerSingleNode } from "./cluster/singleNode.ts"
 import { Connection } from "./connection/Connection.ts"
 import type { ConnectionContext } from "./connection/ConnectionContext.ts"
@@ -199,6 +199,7 @@ const make = (
     yield* serveNodes(
       (forwarded, settled) => tenants.find(forwarded.tenant)?.takeForwarded(forwarded, settled) === true
     )
+    yield* watchMembers
     const connections = yield* makeConnections(options, {
       dispatcher,
       timekeeper,
@@ -215,7 +216,7 @@ const make = (
     })
     const listeners = yield* Transports
     const listening = yield* Effect.forEach(listeners, (listener) => listener.listen(connections.acceptor))
-    yield* announce
+    yield* announceUp
     return {
       listening,
       census: () => takeCensus(tenants, timekeeper, connections),
@@ -281,13 +282,14 @@ interface Connections {
 const makeConnections = (
   options: BrokerOptions,
   parts: { readonly dispatcher: Dispatcher; readonly timekeeper: Timekeeper; readonly serve: ServeContext }
-): Effect.Effect<Connections, never, Scope.Scope> =>
+): Effect.Effect<Connections, never, Membership | Scope.Scope> =>
   Effect.gen(function* () {
     const { dispatcher, timekeeper } = parts
     const live = new Set<Connection>()
     const decoders = makeDecoders()
     const deadlines = timekeeper.wheel()
     const fork = Runtime.runFork(yield* Effect.runtime<never>())
+    const farewell = yield* makeFarewell
     let isDraining = false
     let onEmpty: (() => void) | undefined
     const context: ConnectionContext = {
@@ -322,7 +324,7 @@ const makeConnections = (
         else onEmpty = () => resume(Effect.void)
       })
       // The sessions hear of their losses before they are stopped: wills are published, or not, as told.
-      const drained = Effect.zipRight(empty, dispatcher.untilIdle)
+      const drained = Effect.zip(farewell, Effect.zipRight(empty, dispatcher.untilIdle), { concurrent: true })
       // A finalizer cannot be interrupted, and a wait that cannot be interrupted would outlast its limit.
       return Effect.zipRight(
         Effect.timeoutOption(Effect.interruptible(drained), options.drainMs),

@@ -1,6 +1,6 @@
 /**
  * What a broker does because it may be one of several: owns its cell, sends to the other nodes and receives
- * from them, and says what it is ready for. Each lasts as long as the scope.
+ * from them, and says what it is ready for.
  */
 
 import * as Effect from "effect/Effect"
@@ -63,22 +63,30 @@ export const serveNodes = (
     yield* serve(nodeDestination(self.id), receive({ members, take, report }))
   })
 
-/** Clients are taken here from now on; at the end of the scope the other nodes hear that no more are. */
-export const announce: Effect.Effect<void, ClusterUnavailable, Membership | Scope.Scope> = Effect.gen(
-  function* () {
-    const { changes, self, setState } = yield* Membership
-    yield* changes.pipe(
-      Stream.filter(({ member }) => member.id !== self.id),
-      Stream.runForEach(({ _tag, member }) =>
-        Effect.logInfo(_tag === "Down" ? `node ${member.id} is gone` : `node ${member.id} is ${member.state}`)
-      ),
-      Effect.interruptible,
-      Effect.forkScoped
+/** Logs which of the other nodes come and go. */
+export const watchMembers: Effect.Effect<void, never, Membership | Scope.Scope> = Effect.gen(function* () {
+  const { changes, self } = yield* Membership
+  yield* changes.pipe(
+    Stream.filter(({ member }) => member.id !== self.id),
+    Stream.runForEach(({ _tag, member }) =>
+      Effect.logInfo(_tag === "Down" ? `node ${member.id} is gone` : `node ${member.id} is ${member.state}`)
+    ),
+    Effect.interruptible,
+    Effect.forkScoped
+  )
+})
+
+/** Clients are taken here from now on. */
+export const announceUp: Effect.Effect<void, ClusterUnavailable, Membership> = Effect.flatMap(
+  Membership,
+  ({ setState }) => setState("up")
+)
+
+/** What tells the others that no more clients are taken here, if they can be told. */
+export const makeFarewell: Effect.Effect<Effect.Effect<void>, never, Membership> = Effect.map(
+  Membership,
+  ({ setState }) =>
+    Effect.catchAll(setState("draining"), ({ message }) =>
+      Effect.logWarning(`the other nodes were not told that this one ends: ${message}`)
     )
-    yield* Effect.acquireRelease(setState("up"), () =>
-      Effect.catchAll(setState("draining"), ({ message }) =>
-        Effect.logWarning(`the other nodes were not told that this one ends: ${message}`)
-      )
-    )
-  }
 )
