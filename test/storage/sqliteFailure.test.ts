@@ -1,6 +1,6 @@
 /** Storage that fails: no room, a thread that dies, and how it comes back. */
 
-import { afterAll, describe, expect, test } from "bun:test"
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdtempSync, rmSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -18,6 +18,9 @@ import { databaseName, makeSqlite, type Sqlite, type SqliteOptions } from "../..
 import { append, connect, enqueue, message, readQueue } from "./contract.ts"
 import { dumpOf, dumpOfStores } from "./dump.ts"
 import { durableRecords } from "./records.ts"
+
+// Each life of the storage starts a thread.
+setDefaultTimeout(30_000)
 
 const directory = mkdtempSync(join(tmpdir(), "heddle-failure-"))
 afterAll(() => rmSync(directory, { recursive: true }))

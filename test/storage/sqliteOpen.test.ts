@@ -1,7 +1,7 @@
 /** What a directory may hold when a broker starts over it, and who may be there already. */
 
 import { Database } from "bun:sqlite"
-import { afterAll, describe, expect, test } from "bun:test"
+import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import { hostname, tmpdir } from "node:os"
 import { join } from "node:path"
@@ -13,6 +13,9 @@ import { schemaVersion } from "../../src/storage/sqlite/schema.ts"
 import { databaseName, makeSqlite } from "../../src/storage/sqlite.ts"
 import { append, connect, readQueue } from "./contract.ts"
 import { buildDatabase, schemaVersions } from "./fixtures/schemaVersions.ts"
+
+// Each life of the storage starts a thread.
+setDefaultTimeout(30_000)
 
 const directory = mkdtempSync(join(tmpdir(), "heddle-open-"))
 afterAll(() => rmSync(directory, { recursive: true }))

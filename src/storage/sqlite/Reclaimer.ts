@@ -51,6 +51,8 @@ export class Reclaimer {
   /** Where the look at all queues goes on; undefined when none is under way. */
   private survey: number | undefined = 0
   private expiry: Expiry | undefined = undefined
+  /** Something could not be written for want of room. */
+  private isShort = false
   /** Whether pages may have become free since the file was cut. */
   private mayShrink = true
 
@@ -83,9 +85,14 @@ export class Reclaimer {
     )
   }
 
-  /** So much is left that it cannot wait until nobody wants anything. */
+  /** Something was written, or could not be for want of room. */
+  noteRoom(isShort: boolean): void {
+    this.isShort = isShort
+  }
+
+  /** It cannot wait until nobody wants anything. */
   get isPressing(): boolean {
-    return this.advancedRows > pressingRows
+    return this.isShort || this.advancedRows > pressingRows
   }
 
   /** Does one step. It need not survive a power cut: what is lost is found again. */

@@ -73,12 +73,19 @@ const probe = ({ database, pageBytes }: Cell) =>
 const page = (effect: ReturnType<typeof readSessions>): Effect.Effect<Reply, unknown> =>
   Effect.map(effect, ({ bytes, next }) => ({ _tag: "Page", bytes, next }))
 
+/** Lets the reclaimer know whether there was room for what was written. */
+const watchRoom = <A>(cell: Cell, write: Effect.Effect<A, unknown>): Effect.Effect<A, unknown> =>
+  Effect.tapBoth(write, {
+    onSuccess: () => Effect.sync(() => cell.reclaimer.noteRoom(false)),
+    onFailure: (error) => Effect.sync(() => cell.reclaimer.noteRoom(failureOf(error).isFull))
+  })
+
 const serve = (cell: Cell, request: Exclude<Request, { _tag: "Open" }>): Effect.Effect<Reply, unknown> => {
   switch (request._tag) {
     case "Apply":
-      return apply(cell, request.frame, request.isSynced)
+      return watchRoom(cell, apply(cell, request.frame, request.isSynced))
     case "Probe":
-      return Effect.zipRight(probe(cell), done(cell))
+      return Effect.zipRight(watchRoom(cell, probe(cell)), done(cell))
     case "Queues":
       return Effect.map(
         Effect.forEach(request.requests, (one) => readQueue(cell.database, one)),
