@@ -1,4 +1,4 @@
-/** Files beside the database: made safe on the disk, and told in one line when something is wrong with them. */
+/** Files of and beside the database: made safe on the disk, and told in one line when something is wrong. */
 
 import { closeSync, existsSync, fsyncSync, openSync, rmSync } from "node:fs"
 import { dirname } from "node:path"

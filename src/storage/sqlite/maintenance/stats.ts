@@ -106,7 +106,8 @@ const readLongestQueues = (database: Database): Effect.Effect<ReadonlyArray<Long
       "SELECT s.tenant, s.client_id, q.messages, q.bytes FROM (SELECT d.session, count(*) AS messages," +
         " sum(d.bytes) AS bytes FROM delivery AS d JOIN progress AS p ON p.session = d.session" +
         " WHERE d.position >= p.head GROUP BY d.session ORDER BY messages DESC, bytes DESC LIMIT ?) AS q" +
-        " JOIN session AS s ON s.id = q.session ORDER BY q.messages DESC, q.bytes DESC, s.tenant, s.client_id",
+        " JOIN session AS s ON s.id = q.session" +
+        " ORDER BY q.messages DESC, q.bytes DESC, s.tenant, s.client_id",
       [shown]
     ),
     (rows) =>
