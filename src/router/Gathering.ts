@@ -4,9 +4,11 @@
  * message that leaves one member of a shared group for another.
  *
  * Whoever will have a record to add is expected first; when all have contributed, the unit goes to the
- * journal.
+ * journal, but not before those of earlier messages: a crash must not keep a message and lose one before it,
+ * which its publisher then sends again. [MQTT-4.6.0-6]
  */
 
+import { Fifo } from "../actor/Fifo.ts"
 import type { DurableRecord, EnqueueRecord } from "../storage/DurableRecord.ts"
 import type { CommitOutcome } from "../storage/Journal.ts"
 
@@ -25,6 +27,8 @@ export class Gathering {
   private readonly records: Array<DurableRecord> = []
   private readonly copies: Array<readonly [Keeper, EnqueueRecord]> = []
   private missing = 0
+  private line: GatheringLine | undefined
+  isComplete = false
 
   constructor(
     private readonly store: Store,
@@ -50,11 +54,56 @@ export class Gathering {
     return this.missing <= 0
   }
 
+  /** Its message has been routed: it takes its place among the others. */
+  enter(line: GatheringLine): void {
+    if (this.line !== undefined) return
+    this.line = line
+    line.push(this)
+  }
+
+  /** It waits for none before it any more. */
+  leave(): void {
+    this.line = undefined
+  }
+
+  /** All have contributed. */
+  complete(): void {
+    this.isComplete = true
+    if (this.line === undefined) this.commit()
+    else this.line.advance()
+  }
+
   /** Hands the unit to the journal. */
   commit(): void {
     this.store(this.records, (outcome) => {
       for (const [keeper, entry] of this.copies) keeper.stored(entry, outcome)
       this.done(outcome)
     })
+  }
+}
+
+/** The units of a router's messages, in the order in which those were routed. */
+export class GatheringLine {
+  private readonly line = new Fifo<Gathering>()
+  private isDissolved = false
+
+  push(gathering: Gathering): void {
+    this.line.push(gathering)
+  }
+
+  /** Hands on what is complete, as far as nothing before it is not. */
+  advance(): void {
+    for (let first = this.line.peek(); first !== undefined; first = this.line.peek()) {
+      if (!first.isComplete && !this.isDissolved) return
+      this.line.shift()
+      if (first.isComplete) first.commit()
+      else first.leave()
+    }
+  }
+
+  /** Somebody will never contribute: the others need not wait for that one. */
+  dissolve(): void {
+    this.isDissolved = true
+    this.advance()
   }
 }

@@ -194,7 +194,7 @@ export class Publication implements PublishContent {
     const { gathering } = this
     if (gathering?.contributed() !== true) return
     this.gathering = undefined
-    gathering.commit()
+    gathering.complete()
   }
 
   /** One hold less. With the last the publisher hears the outcome, if it waits for one. */

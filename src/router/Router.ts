@@ -26,7 +26,7 @@ import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import { SubscriptionTrie } from "../topic/SubscriptionTrie.ts"
 import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
 import { forward } from "./forward.ts"
-import type { Store } from "./Gathering.ts"
+import { GatheringLine, type Store } from "./Gathering.ts"
 import { MatchCache, type Route, type Target } from "./MatchCache.ts"
 import type { Publication } from "./Publication.ts"
 import { RetainedMessages } from "./RetainedMessages.ts"
@@ -120,6 +120,7 @@ export class Router implements Behaviour<RouterMessage> {
   private actor: Actor<RouterMessage>
   private readonly sweepDeadline: SweepDeadline
   private readonly refused = new Set<Publisher>()
+  private gatherings = new GatheringLine()
   private records: Array<RetainRecord> = []
   private held: Array<Publication> = []
 
@@ -324,6 +325,7 @@ export class Router implements Behaviour<RouterMessage> {
   private redispatch({ group, publications }: Redispatch): void {
     const members = this.groups.get(group.key)
     for (const publication of publications) {
+      publication.gathering?.enter(this.gatherings)
       if (members?.deliver(publication) !== true) this.options.counters.droppedNoMembers++
       publication.contributed()
       publication.settle(true)

@@ -24,7 +24,7 @@ import { connectionLost, endSession, nextDueMs, onDeadline, onDisconnect } from 
 import { heldSubscriptions } from "./held.ts"
 import { forgetUnrouted, onPublish, onPublishDecided, onPublished, onPubrel } from "./inbound.ts"
 import { Phase } from "./OutboundEntry.ts"
-import { deliver, dropUnstored, onAck, pump } from "./outbound.ts"
+import { type Delivered, deliver, dropUnstored, onAck, pump } from "./outbound.ts"
 import { onAuth, onAuthenticated } from "./reauthentication.ts"
 import { letGo, onBacklogPage } from "./refill.ts"
 import { onRetainedPage } from "./replay.ts"
@@ -249,8 +249,13 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
 
   private take(delivery: Delivery, nowMs: number): void {
     const { isExpected, isHeld, publication } = delivery
-    const delivered = deliver(this.state, delivery, nowMs, this)
-    if (isExpected) publication.contributed()
+    let delivered: Delivered = "done"
+    try {
+      delivered = deliver(this.state, delivery, nowMs, this)
+    } finally {
+      // Also by one that fails: units of later messages wait for this one's.
+      if (isExpected) publication.contributed()
+    }
     // What the queue has taken is settled when that is stored or acknowledged.
     if (!isHeld || delivered === "kept") return
     if (delivered === "done") this.settleAfterCommit(publication)
