@@ -14,6 +14,7 @@ import type { ProtocolVersion, UserProperties } from "../protocol/Packet.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { DEFAULT_TENANT } from "../tenant/TenantDirectory.ts"
 import type { Peer } from "../transport/Transport.ts"
+import type { AclRule } from "./Acl.ts"
 
 /** What an authenticator may judge by. */
 export interface Credentials {
@@ -36,12 +37,21 @@ export interface Identity {
   readonly clientId: string
   readonly username: string | undefined
   readonly peer: Peer
+  /** What its credentials grant, where they say so: for the `Authorizer` to judge by. */
+  readonly rules?: ReadonlyArray<AclRule> | undefined
 }
 
 export interface Accepted {
   readonly _tag: "Accepted"
   readonly tenant: string
   readonly principal: string
+  /**
+   * The instant (ms since the epoch) at which the credentials expire: the connection ends then with 0xA0,
+   * unless it has been authenticated again. For ever when absent.
+   */
+  readonly validUntilMs?: number
+  /** What the credentials grant, as a token's claims do: becomes `Identity.rules`. */
+  readonly rules?: ReadonlyArray<AclRule>
   /** For CONNACK: Response Information, given to clients that request it. */
   readonly responseInformation?: string
   /** For CONNACK or the closing AUTH of an enhanced exchange. */
@@ -102,7 +112,7 @@ export class Authenticator extends Context.Tag("heddle/Authenticator")<
 export const soundStep = (step: AuthenticationStep): AuthenticationStep => {
   switch (step._tag) {
     case "Accepted":
-      return typeof step.tenant === "string" && typeof step.principal === "string" ? step : nonsense
+      return isSoundAcceptance(step) ? step : nonsense
     case "Refused":
       return isFailure(step.reasonCode) ? step : { ...step, reasonCode: ReasonCode.NotAuthorized }
     case "Challenge":
@@ -111,6 +121,12 @@ export const soundStep = (step: AuthenticationStep): AuthenticationStep => {
       return nonsense
   }
 }
+
+const isSoundAcceptance = ({ principal, rules, tenant, validUntilMs = 0 }: Accepted): boolean =>
+  typeof tenant === "string" &&
+  typeof principal === "string" &&
+  Number.isFinite(validUntilMs) &&
+  (rules === undefined || Array.isArray(rules))
 
 const nonsense: Refused = {
   _tag: "Refused",

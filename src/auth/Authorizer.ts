@@ -48,6 +48,11 @@ export class Authorizer extends Context.Tag("heddle/Authorizer")<
   /** Everything is allowed. */
   static readonly layerAllowAll = Layer.succeed(Authorizer, { permissions: () => Effect.succeed(allowAll) })
 
+  /** What a client's credentials grant; everything to those whose credentials say nothing of it. */
+  static readonly layerGranted = Layer.succeed(Authorizer, {
+    permissions: ({ rules }) => Effect.sync(() => (rules === undefined ? allowAll : new Acl(rules)))
+  })
+
   /** The rules that `rulesOf` gives for an identity; what no rule allows is denied. */
   static readonly layerRules = (rulesOf: (identity: Identity) => ReadonlyArray<AclRule>) =>
     Layer.succeed(Authorizer, { permissions: (identity) => Effect.sync(() => new Acl(rulesOf(identity))) })

@@ -102,7 +102,8 @@ const shakeHands = (connection: Connection, connect: Connect, context: ServeCont
       principal: accepted.principal,
       clientId,
       username: connect.username,
-      peer: connection.wire.peer
+      peer: connection.wire.peer,
+      rules: accepted.rules
     }
     return andThen(context.tenants.get(identity.tenant), (tenant) =>
       judge({ connection, connect, accepted, identity, tenant }, context)

@@ -109,6 +109,8 @@ export class SessionState {
   /** When the session ends unless a client comes; 0 while connected or never. */
   endsAtMs = 0
   lastPacketMs = 0
+  /** When the credentials of the present connection expire; 0 never. */
+  validUntilMs = 0
   parked: Parked | undefined = undefined
 
   /** By the text of their filters; see `held.ts`. */

@@ -65,6 +65,7 @@ export const attach = (
   state.endsAtMs = 0
   state.will = connect.will
   state.lastPacketMs = nowMs
+  state.validUntilMs = attachment.accepted.validUntilMs ?? 0
   recordConnect(state, sessionPresent, out)
   const aliases = Math.min(connect.properties.topicAliasMaximum ?? 0, settings.topicAliasMaximumOutbound)
   state.outboundAliases = aliases > 0 ? new AliasTable(aliases) : undefined

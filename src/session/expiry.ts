@@ -143,15 +143,23 @@ export const endSession = (state: SessionState, out: SessionOutputs): void => {
 /** The earliest instant at which `onDeadline` has something to do; 0 when there is none. */
 export const nextDueMs = (state: SessionState): number => {
   if (state.link !== undefined) {
-    return state.terms.silenceMaxMs > 0 ? state.lastPacketMs + state.terms.silenceMaxMs : 0
+    const { silenceMaxMs } = state.terms
+    return earlier(silenceMaxMs > 0 ? state.lastPacketMs + silenceMaxMs : 0, state.validUntilMs)
   }
-  if (state.willDueMs === 0) return state.endsAtMs
-  return state.endsAtMs === 0 ? state.willDueMs : Math.min(state.willDueMs, state.endsAtMs)
+  return earlier(state.willDueMs, state.endsAtMs)
 }
+
+/** The earlier of two instants of which each may be 0 for never. */
+const earlier = (a: number, b: number): number => (a === 0 ? b : b === 0 ? a : Math.min(a, b))
 
 /** True when the session has ended. */
 export const onDeadline = (state: SessionState, nowMs: number, out: SessionOutputs): boolean => {
   if (state.link !== undefined) {
+    if (state.validUntilMs !== 0 && nowMs >= state.validUntilMs) {
+      // 3.14.2.1: 0xA0 is "the maximum connection time authorized for this connection has been exceeded"
+      out.close({ reasonCode: ReasonCode.MaximumConnectTime, reason: "the credentials have expired" })
+      return false
+    }
     const silentSince = state.lastPacketMs
     // A client whose packets we hold back is not silent.
     if (

@@ -60,6 +60,8 @@ export const onAuthenticated = (state: SessionState, step: AuthenticationStep, o
           reason: "re-authenticated as somebody else"
         })
       }
+      state.validUntilMs = step.validUntilMs ?? 0
+      state.identity = { ...state.identity, rules: step.rules }
       out.renewPermissions()
       return sendAuth(ReasonCode.Success, method, step.authenticationData, out)
   }
