@@ -41,6 +41,8 @@ export interface Hello {
   readonly version: 4 | 5
   /** The broker's certificate is not looked at. */
   readonly tls?: boolean
+  /** The session outlives the connection, and an earlier one is taken up. */
+  readonly isPersistent?: boolean
 }
 
 const nothing: Buffer = Buffer.alloc(0)
@@ -239,9 +241,28 @@ export const packetOf = (firstByte: number, ...body: ReadonlyArray<Uint8Array>):
   return Buffer.concat([Buffer.from(header), bytes])
 }
 
-const connectPacket = ({ clientId, version }: Hello): Buffer => {
-  const rest = Buffer.from(version === 5 ? [5, 2, 0, 0, 0] : [4, 2, 0, 0])
+/** A Session Expiry Interval of an hour. */
+const expiryProperty = [5, 0x11, 0, 0, 0x0e, 0x10]
+
+const connectPacket = ({ clientId, isPersistent = false, version }: Hello): Buffer => {
+  const properties = version === 4 ? [] : isPersistent ? expiryProperty : [0]
+  const rest = Buffer.from([version, isPersistent ? 0 : 2, 0, 0, ...properties])
   return packetOf(0x10, field("MQTT"), rest, field(clientId))
 }
 
 const disconnectPacket = Buffer.from([0xe0, 0])
+
+/** Handshakes under way at a time. */
+const handshakesMax = 100
+
+/** Runs `task` for each element, `handshakesMax` at a time. */
+export const forEach = async <A>(
+  elements: ReadonlyArray<A>,
+  task: (element: A) => Promise<void>
+): Promise<void> => {
+  const queue = elements[Symbol.iterator]()
+  const work = async (): Promise<void> => {
+    for (const element of queue) await task(element)
+  }
+  await Promise.all(Array.from({ length: handshakesMax }, work))
+}

@@ -1,4 +1,7 @@
-/** The brokers that are measured, each started as a process of its own on a free port of the loopback. */
+/**
+ * The brokers that are measured, each started as a process of its own on a free port of the loopback. One
+ * that stores has a directory of its own, which goes when it stops.
+ */
 
 import { spawnSync } from "node:child_process"
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
@@ -7,11 +10,14 @@ import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import type { Subprocess } from "bun"
 import manifest from "../../package.json" with { type: "json" }
+import type { DurabilityLevel } from "../../src/storage/Journal.ts"
 import { isOpensslAvailable, testCertificates } from "../support/certificates.ts"
 
 export interface BrokerProcess {
   readonly port: number
   readonly pid: number
+  /** Of the loopback, where Heddle tells what its storage has counted. */
+  readonly countersPort?: number
   readonly stop: () => Promise<void>
 }
 
@@ -23,6 +29,7 @@ export interface StartOptions {
   readonly addresses: ReadonlyArray<string>
 }
 
+/** Heddle over a database says which level it is at, mosquitto that it writes a file: `heddle/disk`. */
 export interface BrokerKind {
   readonly name: string
   readonly version: string
@@ -60,7 +67,7 @@ interface KeyFiles {
 }
 
 const keyFiles = (): KeyFiles => {
-  const directory = mkdtempSync(join(tmpdir(), "heddle-bench-"))
+  const directory = temporaryIn(tmpdir())
   const { server } = testCertificates()
   const files = { directory, cert: join(directory, "server.pem"), key: join(directory, "server.key") }
   writeFileSync(files.cert, server.cert)
@@ -68,7 +75,9 @@ const keyFiles = (): KeyFiles => {
   return files
 }
 
-const remove = (directory: string): void => rmSync(directory, { recursive: true, force: true })
+export const temporaryIn = (directory: string): string => mkdtempSync(join(directory, "heddle-bench-"))
+
+export const remove = (directory: string): void => rmSync(directory, { recursive: true, force: true })
 
 const freePort = (): number => {
   const listener = Bun.listen({ hostname: "127.0.0.1", port: 0, socket: { data: () => {} } })
@@ -86,10 +95,11 @@ const announced = async (
   const port = freePort()
   const where = [String(port), addresses.join(","), ...(files === undefined ? [] : [files.cert, files.key])]
   const child = Bun.spawn([...pin, ...command, ...where], { stdio: ["ignore", "pipe", "inherit"] })
-  await firstLine(child.stdout)
+  const countersPort = /counters at (\d+)/.exec(await firstLine(child.stdout))?.[1]
   return {
     pid: child.pid,
     port,
+    ...(countersPort === undefined ? {} : { countersPort: Number(countersPort) }),
     stop: async () => {
       await stop(child)
       if (files !== undefined) remove(files.directory)
@@ -97,11 +107,34 @@ const announced = async (
   }
 }
 
+const serverCommand = [process.execPath, join(import.meta.dir, "server.ts")]
+
+/** With nothing on disk. */
 export const heddle: BrokerKind = {
   name: "heddle",
   version: manifest.version,
   orientation: false,
-  start: (options) => announced([process.execPath, join(import.meta.dir, "server.ts")], options)
+  start: (options) => announced(serverCommand, options)
+}
+
+/** Heddle over a database below `dataDirectory`, at a level. */
+export const heddleStored = (
+  durability: DurabilityLevel,
+  dataDirectory: string
+): BrokerKind & { readonly startIn: (path: string, options: StartOptions) => Promise<BrokerProcess> } => {
+  const startIn = (path: string, options: StartOptions) =>
+    announced([...serverCommand, "--data", path, "--durability", durability], options)
+  return {
+    ...heddle,
+    name: `${heddle.name}/${durability}`,
+    startIn,
+    start: async (options) => {
+      const path = temporaryIn(dataDirectory)
+      const broker = await startIn(path, options)
+      const stop = () => broker.stop().finally(() => remove(path))
+      return { ...broker, stop }
+    }
+  }
 }
 
 /**
@@ -132,12 +165,16 @@ const accepts = async (port: number): Promise<boolean> => {
   }
 }
 
-/** The same limits and the same socket options as ours; nothing stored, nothing logged. */
-const mosquittoConfig = (
-  port: number,
-  addresses: ReadonlyArray<string>,
-  files: KeyFiles | undefined
-): string =>
+interface MosquittoConfig {
+  readonly port: number
+  readonly addresses: ReadonlyArray<string>
+  readonly files: KeyFiles | undefined
+  /** Where it writes what it holds, every half an hour and at its end; undefined never. */
+  readonly persistence: string | undefined
+}
+
+/** The same limits and the same socket options as ours; nothing logged. */
+const mosquittoConfig = ({ addresses, files, persistence, port }: MosquittoConfig): string =>
   [
     ...addresses.flatMap((address) => [
       `listener ${port} ${address}`,
@@ -148,7 +185,9 @@ const mosquittoConfig = (
     "max_inflight_messages 1000",
     "max_queued_messages 100000",
     "set_tcp_nodelay true",
-    "persistence false",
+    ...(persistence === undefined
+      ? ["persistence false"]
+      : ["persistence true", `persistence_location ${persistence}/`]),
     "log_type none",
     ""
   ].join("\n")
@@ -157,15 +196,21 @@ const mosquittoConfig = (
 const mosquittoPath = (): string | undefined =>
   Bun.which("mosquitto") ?? ["/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"].find(existsSync)
 
-const startMosquitto = async (path: string, options: StartOptions): Promise<BrokerProcess> => {
+/** `dataDirectory`: where it keeps its file; undefined for none. */
+const startMosquitto = async (
+  path: string,
+  options: StartOptions,
+  dataDirectory: string | undefined
+): Promise<BrokerProcess> => {
   const { addresses, pin, tls } = options
   const files = tls ? keyFiles() : undefined
-  const directory = files?.directory ?? mkdtempSync(join(tmpdir(), "heddle-bench-"))
-  // As root it becomes another user, who must still be able to read.
-  spawnSync("chmod", ["755", directory])
+  const directory = files?.directory ?? temporaryIn(dataDirectory ?? tmpdir())
+  const persistence = dataDirectory === undefined ? undefined : directory
+  // As root it becomes another user, who must still be able to read, and to write its file.
+  spawnSync("chmod", [persistence === undefined ? "755" : "777", directory])
   const config = join(directory, "mosquitto.conf")
   const port = freePort()
-  writeFileSync(config, mosquittoConfig(port, addresses, files))
+  writeFileSync(config, mosquittoConfig({ port, addresses, files, persistence }))
   const child = Bun.spawn([...pin, path, "-c", config], { stdio: ["ignore", "ignore", "ignore"] })
   for (let attempt = 0; !(await accepts(port)); attempt++) {
     if (attempt === 100 || child.exitCode !== null) throw new Error("mosquitto does not listen")
@@ -181,13 +226,15 @@ const startMosquitto = async (path: string, options: StartOptions): Promise<Brok
   }
 }
 
-/** Undefined when it is not installed. */
-export const mosquitto = (): BrokerKind | undefined => {
+/** Undefined when it is not installed. Writes its file to `dataDirectory` where that is given. */
+export const mosquitto = (dataDirectory?: string): BrokerKind | undefined => {
   const path = mosquittoPath()
   if (path === undefined) return undefined
   // It has no option for its version alone: its help begins with it, and ends with an error.
   const help = spawnSync(path, ["-h"], { encoding: "utf8" }).stdout
   const version = /version (\S+)/.exec(help)?.[1] ?? "unknown"
-  const start = (options: StartOptions) => startMosquitto(path, options)
-  return { name: "mosquitto", version, orientation: false, start }
+  const start = (options: StartOptions) => startMosquitto(path, options, dataDirectory)
+  return dataDirectory === undefined
+    ? { name: "mosquitto", version, orientation: false, start }
+    : { name: "mosquitto/file", version, orientation: true, start }
 }

@@ -77,6 +77,13 @@ describe("the chart", () => {
     expect(elements(svg, "circle", "other").length).toBe(2)
   })
 
+  test("gives no mark of its own to Heddle with another storage", () => {
+    const outcomes = [outcomeOf("heddle/disk", [2]), outcomeOf("heddle", [1]), outcomeOf("mosquitto", [10])]
+    const svg = chart(resultOf([rowOf("stored", outcomes)]))
+    expect(bars(svg, "bar").length).toBe(1)
+    expect(elements(svg, "circle", "other")).toEqual([])
+  })
+
   test("keeps everything within its width", () => {
     for (const [, x] of svg.matchAll(/ (?:x|x1|x2|cx)="([^"]+)"/g)) {
       expect(Number(x)).toBeGreaterThanOrEqual(0)

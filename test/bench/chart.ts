@@ -6,7 +6,8 @@
  * out, and there is nothing to draw without it: then the chart says so.
  */
 
-import { fraction, yardstick } from "./goals.ts"
+import { fraction, isHeddle, yardstick } from "./goals.ts"
+import { diskLine } from "./report.ts"
 import type { BenchResult, Outcome, Row } from "./results.ts"
 import { median, pairedRatios } from "./statistics.ts"
 
@@ -25,14 +26,15 @@ interface Bar {
 const ratiosOf = (outcome: Outcome | undefined, to: Outcome): ReadonlyArray<number> =>
   outcome === undefined ? [] : pairedRatios(outcome.figures.cpuUs, to.figures.cpuUs)
 
-const barOf = ({ outcomes, title, verdicts }: Row): ReadonlyArray<Bar> => {
+/** `peers`: names of the other programs that have a mark. */
+const barOf = ({ outcomes, title, verdicts }: Row, peerNames: ReadonlyArray<string>): ReadonlyArray<Bar> => {
   const [ours, ...peers] = outcomes
   const theirs = peers.find(({ broker }) => broker === yardstick)
   if (theirs === undefined || theirs.failure !== null) return []
   const ratios = ratiosOf(ours, theirs)
   if (ratios.length === 0) return []
   const verdict = verdicts.find(({ goal }) => goal.figure === "cpuUs" && goal.relative)
-  const others = peers.filter((peer) => peer !== theirs && peer.failure === null)
+  const others = peers.filter((peer) => peerNames.includes(peer.broker) && peer.failure === null)
   return [
     {
       title,
@@ -47,8 +49,19 @@ const barOf = ({ outcomes, title, verdicts }: Row): ReadonlyArray<Bar> => {
 }
 
 /** Rows of messages at a rate of their own; what latency asks for is no matter of processor time. */
-const barsOf = (result: BenchResult): ReadonlyArray<Bar> =>
-  result.rows.filter(({ kind, name }) => kind === "messages" && !name.startsWith("half-")).flatMap(barOf)
+const barsOf = (result: BenchResult): ReadonlyArray<Bar> => {
+  const peers = peersOf(result)
+  return result.rows
+    .filter(({ kind, name }) => kind === "messages" && !name.startsWith("half-"))
+    .flatMap((row) => barOf(row, peers))
+}
+
+/** Other programs beside the yardstick; ours in another setting is none. */
+const peersOf = ({ rows, versions }: BenchResult): ReadonlyArray<string> =>
+  versions
+    .map(({ name }) => name)
+    .filter((name) => name !== yardstick && !isHeddle(name))
+    .filter((name) => rows.some(({ outcomes }) => outcomes.some(({ broker }) => broker === name)))
 
 const width = 880
 const left = 250
@@ -169,12 +182,13 @@ const legendLines = (bars: ReadonlyArray<Bar>, peers: ReadonlyArray<string>): Re
 }
 
 const footLines = (result: BenchResult, y: number): ReadonlyArray<string> => {
-  const { date, machine, repeat, seconds, versions } = result
+  const { date, disk, machine, repeat, seconds, versions } = result
   const runs = `median of ${repeat} ${repeat === 1 ? "run" : "runs"} of ${seconds} s, brokers in turn`
   const where = `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGB} GB, ${machine.platform} ${machine.kernel}`
   return [
     `${date}: ${runs}; 64-byte messages unless a size is given`,
     machine.pinned === "" ? where : `${where}; ${machine.pinned}`,
+    ...(disk === undefined ? [] : [diskLine(disk)]),
     versions.map(({ name, version }) => `${name} ${version}`).join(", ")
   ].map((line, index) => text(20, y + index * 17, line, { kind: "small" }))
 }
@@ -183,11 +197,9 @@ export const chart = (result: BenchResult): string => {
   const bars = barsOf(result)
   const axis = axisOf(bars)
   const bottom = top + Math.max(1, bars.length) * rowHeight
-  const height = bottom + 100
+  const height = bottom + (result.disk === undefined ? 100 : 117)
   const title = "Processor time for each delivered message, in mosquitto's"
-  const peers = result.versions
-    .map(({ name }) => name)
-    .filter((name) => name !== yardstick && result.rows.some(({ outcomes }) => isPeer(outcomes, name)))
+  const peers = peersOf(result)
   const body =
     bars.length === 0
       ? [text(left, top + 20, `nothing to draw: ${yardstick} was not measured beside Heddle`)]
@@ -210,6 +222,3 @@ export const chart = (result: BenchResult): string => {
     ""
   ].join("\n")
 }
-
-const isPeer = (outcomes: ReadonlyArray<Outcome>, name: string): boolean =>
-  outcomes.slice(1).some(({ broker }) => broker === name)

@@ -20,6 +20,11 @@ export const figureNames = [
   "duplicated",
   "reordered",
   "stalls",
+  "ackP50Us",
+  "ackP99Us",
+  "commitsPerSecond",
+  "fsyncsPerSecond",
+  "elided",
   "residentBytes",
   "bytesPerConnection"
 ] as const
@@ -29,12 +34,17 @@ export type FigureName = (typeof figureNames)[number]
 /** The value of each figure in each run of one scenario on one broker. */
 export type Figures = Readonly<Record<FigureName, ReadonlyArray<number>>>
 
-/** The broker that relative goals are fractions of. */
+/** The broker that relative goals are fractions of, unless they name another. */
 export const yardstick = "mosquitto"
+
+/** Heddle, whatever it stores: `heddle`, `heddle/disk`. */
+export const isHeddle = (broker: string): boolean => /^heddle(\/|$)/.test(broker)
 
 export interface Goal {
   readonly figure: FigureName
   readonly relative: boolean
+  /** Whose figure, where it is not the yardstick's. */
+  readonly peer?: string
   readonly bound: "at most" | "at least"
   readonly value: number
 }
@@ -47,12 +57,13 @@ export const within = (figure: FigureName, value: number): Goal => ({
   value
 })
 
-/** At least this many times the yardstick's. */
-export const times = (figure: FigureName, value: number): Goal => ({
+/** At least this many times the yardstick's, or another broker's. */
+export const times = (figure: FigureName, value: number, peer?: string): Goal => ({
   figure,
   relative: true,
   bound: "at least",
-  value
+  value,
+  ...(peer === undefined ? {} : { peer })
 })
 
 export const atMost = (figure: FigureName, value: number): Goal => ({
@@ -77,7 +88,7 @@ export interface Verdict {
   readonly met: boolean | null
 }
 
-/** `theirs` are the yardstick's runs; undefined when it was not measured. */
+/** `theirs` are the runs of who the goal is relative to; undefined when it was not measured. */
 export const judge = (goal: Goal, ours: Figures, theirs: Figures | undefined): Verdict => {
   const values = goal.relative
     ? pairedRatios(ours[goal.figure], theirs?.[goal.figure] ?? [])
@@ -100,6 +111,11 @@ const words: Readonly<Record<FigureName, string>> = {
   duplicated: "duplicated",
   reordered: "reordered",
   stalls: "stalls",
+  ackP50Us: "p50 of acknowledgements",
+  ackP99Us: "p99 of acknowledgements",
+  commitsPerSecond: "commits",
+  fsyncsPerSecond: "fsyncs",
+  elided: "elided",
   residentBytes: "memory",
   bytesPerConnection: "memory each"
 }
@@ -107,10 +123,14 @@ const words: Readonly<Record<FigureName, string>> = {
 const withUnit = (figure: FigureName, value: number): string => {
   switch (figure) {
     case "perSecond":
+    case "commitsPerSecond":
+    case "fsyncsPerSecond":
       return `${Math.round(value).toLocaleString("en")}/s`
     case "cpuUs":
     case "p50Us":
     case "p99Us":
+    case "ackP50Us":
+    case "ackP99Us":
       return `${value.toPrecision(3)} µs`
     case "residentBytes":
     case "bytesPerConnection":
@@ -127,11 +147,11 @@ export const fraction = (value: number): string => {
 }
 
 /** `CPU <= 1/6 of mosquitto's`. */
-export const goalText = ({ bound, figure, relative, value }: Goal): string => {
+export const goalText = ({ bound, figure, peer = yardstick, relative, value }: Goal): string => {
   const sign = bound === "at most" ? "<=" : ">="
   if (!relative) return `${words[figure]} ${sign} ${withUnit(figure, value)}`
   const share = bound === "at most" ? `${fraction(value)} of` : `${value} times`
-  return `${words[figure]} ${sign} ${share} ${yardstick}'s`
+  return `${words[figure]} ${sign} ${share} ${peer}'s`
 }
 
 /** `0.071 ±4%: met`. */

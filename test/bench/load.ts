@@ -7,8 +7,9 @@
  * Prints one line of JSON, a `LoadResult`. Ends with an error when a connection is refused or closed.
  */
 
+import type { StorageCounters } from "../../src/storage/StorageCounters.ts"
 import { LatencyHistogram } from "./LatencyHistogram.ts"
-import { LoadClient, Rota } from "./LoadClient.ts"
+import { forEach, LoadClient, Rota } from "./LoadClient.ts"
 import { type Usage, usageOf } from "./ProcessMeter.ts"
 import type { ConnectionScenario, LoadScenario, MessageScenario } from "./scenarios.ts"
 import { Publisher, Subscriber, Tally } from "./traffic.ts"
@@ -20,12 +21,14 @@ export interface LoadRequest {
   readonly addresses: ReadonlyArray<string>
   /** The broker's process, to be metered. */
   readonly pid: number
+  /** Where the broker tells what its storage has counted, when it has storage that counts. */
+  readonly countersPort: number | undefined
   readonly seconds: number
   readonly warmSeconds: number
 }
 
 export interface LoadResult {
-  /** Messages delivered, or connections made, a second. */
+  /** Messages delivered, or acknowledged where nobody is there, or connections made, a second. */
   readonly perSecond: number
   /** Microseconds of the broker's processor for each of them. */
   readonly cpuUs: number
@@ -42,6 +45,13 @@ export interface LoadResult {
   readonly reordered: number
   /** A second without any delivery in a closed loop: something was lost and the window was opened again. */
   readonly stalls: number
+  /** From the write of a message to its PUBACK or PUBREC. */
+  readonly ackP50Us: number
+  readonly ackP99Us: number
+  readonly commitsPerSecond: number
+  readonly fsyncsPerSecond: number
+  /** Share of the messages that their subscribers acknowledged before they were written. */
+  readonly elided: number
   readonly residentBytes: number
   /** Resident memory for each idle connection. */
   readonly bytesPerConnection: number
@@ -59,35 +69,41 @@ const nothingMeasured: LoadResult = {
   duplicated: 0,
   reordered: 0,
   stalls: 0,
+  ackP50Us: 0,
+  ackP99Us: 0,
+  commitsPerSecond: 0,
+  fsyncsPerSecond: 0,
+  elided: 0,
   residentBytes: 0,
   bytesPerConnection: 0
 }
 
-/** Handshakes under way at a time. */
-const handshakesMax = 100
-
 const sleep = (ms: number): Promise<void> => Bun.sleep(ms)
 
-/** Runs `task` for each element, `handshakesMax` at a time. */
-const forEach = async <A>(elements: ReadonlyArray<A>, task: (element: A) => Promise<void>): Promise<void> => {
-  const queue = elements[Symbol.iterator]()
-  const work = async (): Promise<void> => {
-    for (const element of queue) await task(element)
-  }
-  await Promise.all(Array.from({ length: handshakesMax }, work))
-}
+type Storage = Pick<StorageCounters, "commits" | "syncedCommits" | "recordsElided">
 
 interface Mark {
   readonly atNs: number
   readonly broker: Usage
   readonly generatorUs: number
+  readonly storage: Storage
 }
 
-const mark = (pid: number): Mark => ({
-  atNs: Bun.nanoseconds(),
-  broker: usageOf(pid),
-  generatorUs: usageOf(process.pid).cpuUs
-})
+const noStorage: Storage = { commits: 0, syncedCommits: 0, recordsElided: 0 }
+
+const mark = async ({ countersPort, pid }: LoadRequest): Promise<Mark> => {
+  const storage = countersPort === undefined ? null : await storageAt(countersPort)
+  return {
+    atNs: Bun.nanoseconds(),
+    broker: usageOf(pid),
+    generatorUs: usageOf(process.pid).cpuUs,
+    storage: storage ?? noStorage
+  }
+}
+
+/** Null where storage does not count. */
+const storageAt = async (port: number): Promise<Storage | null> =>
+  (await (await fetch(`http://127.0.0.1:${port}`)).json()) as Storage | null
 
 /** What happened between two marks in which `count` messages or connections were served. */
 const between = (from: Mark, to: Mark, count: number): Partial<LoadResult> => {
@@ -99,46 +115,54 @@ const between = (from: Mark, to: Mark, count: number): Partial<LoadResult> => {
     utilization: cpuUs / us,
     waited: (to.broker.waitedUs - from.broker.waitedUs) / us,
     generator: (to.generatorUs - from.generatorUs) / us,
-    residentBytes: to.broker.residentBytes
+    residentBytes: to.broker.residentBytes,
+    commitsPerSecond: ((to.storage.commits - from.storage.commits) * 1e6) / us,
+    fsyncsPerSecond: ((to.storage.syncedCommits - from.storage.syncedCommits) * 1e6) / us,
+    elided: count === 0 ? 0 : Math.min(1, (to.storage.recordsElided - from.storage.recordsElided) / count)
   }
 }
 
 const measureMessages = async (scenario: MessageScenario, request: LoadRequest): Promise<LoadResult> => {
   const rota = new Rota()
   const latency = new LatencyHistogram()
-  const tally = new Tally(scenario, latency)
+  const ackLatency = new LatencyHistogram()
+  const tally = new Tally(scenario, latency, ackLatency)
   const publishers = Array.from({ length: scenario.publishers }, (_, i) => new Publisher(rota, tally, i))
   const subscribers = Array.from(
     { length: scenario.subscribers },
     (_, i) => new Subscriber(rota, tally, publishers, i)
   )
-  const clients: ReadonlyArray<LoadClient> = [...subscribers, ...publishers]
-  await forEach(clients, (client) => client.connect(request.port))
+  await forEach<LoadClient>([...subscribers, ...publishers], (client) => client.connect(request.port))
+  if (scenario.sessions === "absent") await forEach(subscribers, (subscriber) => subscriber.leave())
 
   tally.isPublishing = true
   const pace = startPublishing(scenario, publishers, rota)
   await sleep(request.warmSeconds * 1000)
-  const from = mark(request.pid)
+  const from = await mark(request)
   tally.isMeasuring = true
   await sleep(request.seconds * 1000)
   tally.isMeasuring = false
-  const to = mark(request.pid)
+  const to = await mark(request)
   tally.isPublishing = false
   const stalls = pace.stop()
 
   const isOver = await untilDelivered(publishers, scenario.rate > 0 ? 50 : Number.POSITIVE_INFINITY)
-  const undelivered = publishers.reduce((sum, publisher) => sum + publisher.undelivered, 0)
+  const outstanding = publishers.reduce((sum, publisher) => sum + publisher.outstanding, 0)
   const missing = subscribers.reduce((sum, subscriber) => sum + subscriber.lost, tally.skipped)
-  await forEach(clients, (client) => client.leave())
+  const areCounted = scenario.mode === "shared" || scenario.sessions === "absent"
+  const present: ReadonlyArray<LoadClient> = scenario.sessions === "absent" ? [] : subscribers
+  await forEach([...publishers, ...present], (client) => client.leave())
   return {
     ...nothingMeasured,
     ...between(from, to, tally.received),
     p50Us: latency.quantile(0.5),
     p99Us: latency.quantile(0.99),
-    // What is still under way is not lost. Members of a shared subscription see parts of a sequence: there
-    // only the sum tells.
-    lost: !isOver ? 0 : scenario.mode === "shared" ? Math.max(0, undelivered) : missing,
-    duplicated: scenario.mode === "shared" ? Math.max(0, -undelivered) : tally.duplicated,
+    ackP50Us: ackLatency.quantile(0.5),
+    ackP99Us: ackLatency.quantile(0.99),
+    // What is still under way is not lost. Members of a shared subscription see parts of a sequence, those
+    // who are absent see nothing: there only the sum tells.
+    lost: !isOver ? 0 : areCounted ? Math.max(0, outstanding) : missing,
+    duplicated: areCounted ? Math.max(0, -outstanding) : tally.duplicated,
     reordered: tally.reordered,
     stalls
   }
@@ -190,7 +214,7 @@ const startPublishing = (
  * all. An open loop may have offered more than the broker delivers in a minute: then false.
  */
 const untilDelivered = async (publishers: ReadonlyArray<Publisher>, looksMax: number): Promise<boolean> => {
-  const outstanding = () => publishers.reduce((sum, publisher) => sum + publisher.undelivered, 0)
+  const outstanding = () => publishers.reduce((sum, publisher) => sum + publisher.outstanding, 0)
   let last = outstanding()
   for (let quiet = 0, looks = 0; quiet < 20 && last > 0; quiet++, looks++) {
     if (looks === looksMax) return false
@@ -220,9 +244,9 @@ const measureChurn = async (scenario: ConnectionScenario, request: LoadRequest):
     await client.leave()
   }
   await forEach(newcomers("warm", scenario, warmClients), comeAndGo)
-  const from = mark(request.pid)
+  const from = await mark(request)
   await forEach(newcomers("churn", scenario, scenario.clients), comeAndGo)
-  return { ...nothingMeasured, ...between(from, mark(request.pid), scenario.clients) }
+  return { ...nothingMeasured, ...between(from, await mark(request), scenario.clients) }
 }
 
 const measureIdle = async (scenario: ConnectionScenario, request: LoadRequest): Promise<LoadResult> => {
@@ -232,9 +256,9 @@ const measureIdle = async (scenario: ConnectionScenario, request: LoadRequest): 
     client.connect(port, addresses[next++ % addresses.length])
   await forEach(newcomers("warm", scenario, warmClients), stay)
   await sleep(1000)
-  const from = mark(request.pid)
+  const from = await mark(request)
   await forEach(newcomers("idle", scenario, scenario.clients), stay)
-  const to = mark(request.pid)
+  const to = await mark(request)
   // Until whatever the connecting left behind has been collected, or never will be.
   await sleep(request.seconds * 1000)
   const { residentBytes } = usageOf(request.pid)

@@ -7,7 +7,8 @@
  */
 
 import { join } from "node:path"
-import { type BrokerKind, heddle, tlsProblem } from "./brokers.ts"
+import { type BrokerKind, tlsProblem } from "./brokers.ts"
+import { generate } from "./generate.ts"
 import { type Figures, figureNames, judge, yardstick } from "./goals.ts"
 import type { LoadRequest, LoadResult } from "./load.ts"
 import type { Pins } from "./machine.ts"
@@ -32,35 +33,22 @@ const graceSeconds = 45
  */
 const clientsOfAddressMax = 10_000
 
+const program = join(import.meta.dir, "load.ts")
+
 const addressesFor = (scenario: LoadScenario): ReadonlyArray<string> => {
   const needed = scenario.kind === "idle" ? Math.ceil(scenario.clients / clientsOfAddressMax) : 1
   return Array.from({ length: needed }, (_, index) => `127.0.0.${index + 1}`)
 }
 
-const generate = async (request: LoadRequest, pin: ReadonlyArray<string>): Promise<LoadResult> => {
-  const command = [...pin, process.execPath, join(import.meta.dir, "load.ts"), JSON.stringify(request)]
-  const timeout = (request.seconds + request.warmSeconds + graceSeconds) * 1000
-  const child = Bun.spawn(command, { stdio: ["ignore", "pipe", "pipe"], timeout })
-  const [output, errors, code] = await Promise.all([
-    new Response(child.stdout).text(),
-    new Response(child.stderr).text(),
-    child.exited
-  ])
-  if (child.signalCode !== null) throw new Error("it did not end in time")
-  if (code !== 0) throw new Error(reasonIn(errors) ?? `the load generator ended with ${code}`)
-  return JSON.parse(output) as LoadResult
-}
-
-/** The message of the exception in what a process that died of it printed. */
-const reasonIn = (errors: string): string | undefined => /^error: (.+)$/m.exec(errors)?.[1]
-
 const runOnce = async (scenario: LoadScenario, broker: BrokerKind, plan: Plan): Promise<LoadResult> => {
   const { pins, seconds } = plan
   const tls = scenario.kind !== "messages" && scenario.tls
   const addresses = addressesFor(scenario)
-  const { pid, port, stop } = await broker.start({ pin: pins.broker, tls, addresses })
+  const { countersPort, pid, port, stop } = await broker.start({ pin: pins.broker, tls, addresses })
   try {
-    return await generate({ scenario, port, addresses, pid, seconds, warmSeconds }, pins.generator)
+    const request: LoadRequest = { scenario, port, addresses, pid, countersPort, seconds, warmSeconds }
+    const timeoutMs = (seconds + warmSeconds + graceSeconds) * 1000
+    return (await generate({ program, request, pin: pins.generator, timeoutMs })) as LoadResult
   } finally {
     await stop()
   }
@@ -131,9 +119,11 @@ const measureLoad = async (
 }
 
 const verdictsOf = ({ goals }: LoadScenario, outcomes: ReadonlyArray<Outcome>): Row["verdicts"] => {
-  const ours = outcomes.find(({ broker }) => broker === heddle.name)
-  const theirs = outcomes.find(({ broker }) => broker === yardstick)
-  return ours === undefined ? [] : goals.map((goal) => judge(goal, ours.figures, theirs?.figures))
+  const [ours] = outcomes
+  const figuresOf = (name: string) => outcomes.find(({ broker }) => broker === name)?.figures
+  return ours === undefined
+    ? []
+    : goals.map((goal) => judge(goal, ours.figures, figuresOf(goal.peer ?? yardstick)))
 }
 
 const measureHalf = async (
@@ -141,21 +131,24 @@ const measureHalf = async (
   brokers: ReadonlyArray<BrokerKind>,
   plan: Plan
 ): Promise<ReadonlyArray<Row>> => {
-  const closed = await measureLoad({ ...scenario.of, goals: [] }, brokers, { ...plan, repeat: 1 })
+  const [first] = brokers
+  const isOfFirst = scenario.contenders !== undefined
+  const askedForRate = isOfFirst ? brokers.slice(0, 1) : brokers
+  const closed = await measureLoad({ ...scenario.of, goals: [] }, askedForRate, { ...plan, repeat: 1 })
   const rows: Array<Row> = []
   for (const outcome of closed.outcomes) {
     const { broker, failure, figures } = outcome
+    const name = isOfFirst ? scenario.name : `${scenario.name}@${broker}`
     if (failure !== null) {
-      const name = `${scenario.name}@${broker}`
       rows.push({ ...closed, name, group: scenario.group, outcomes: [outcome] })
       continue
     }
     const saturation = median(figures.perSecond)
-    const isOurs = broker === heddle.name
+    const isOurs = broker === first?.name
     const at = (saturation / 2).toFixed(0)
     const open: MessageScenario = {
       ...scenario.of,
-      name: `${scenario.name}@${broker}`,
+      name,
       group: scenario.group,
       title: `${scenario.of.title}, at half of ${broker}'s closed loop: ${at}/s`,
       rate: saturation / 2 / (scenario.of.publishers * copiesOf(scenario.of)),
@@ -163,9 +156,7 @@ const measureHalf = async (
       window: 1000,
       goals: isOurs || broker === yardstick ? scenario.goals : []
     }
-    const contenders = isOurs
-      ? brokers
-      : brokers.filter(({ name }) => name === heddle.name || name === broker)
+    const contenders = isOurs ? brokers : brokers.filter((each) => each === first || each.name === broker)
     rows.push(await measureLoad(open, contenders, plan))
   }
   return rows

@@ -2,7 +2,7 @@
 
 import type { CapacityRow } from "./capacity/list.ts"
 import { type FigureName, goalText, verdictText } from "./goals.ts"
-import type { BenchResult, CapacityResult, Outcome, Row } from "./results.ts"
+import type { BenchResult, CapacityResult, Disk, Outcome, Row } from "./results.ts"
 import { median, pairedRatios, spread } from "./statistics.ts"
 
 const columns = [
@@ -18,7 +18,7 @@ const columns = [
   "gen",
   "MB"
 ]
-const widths = [18, 10, 12, 9, 5, 8, 8, 6, 7, 6, 7]
+const widths = [18, 16, 12, 9, 5, 8, 8, 6, 7, 6, 7]
 
 const line = (cells: ReadonlyArray<string>): string =>
   cells
@@ -38,6 +38,15 @@ const times = (ratio: number): string => `${ratio < 100 ? ratio.toPrecision(2) :
 /** Half of the distance between the extremes, on either side. */
 const plusMinus = (values: ReadonlyArray<number>): string =>
   values.length > 1 ? ` ±${percent(spread(values) / 2)}` : ""
+
+/** Faster than any disk that means it. */
+const unbelievableUs = 20
+
+export const diskLine = ({ filesystem, fsyncP50Us, fsyncP99Us }: Disk): string => {
+  const where = filesystem === "" ? "" : ` on ${filesystem}`
+  const doubt = fsyncP50Us < unbelievableUs ? "; that is no disk: name one with --data" : ""
+  return `fsync${where}: p50 ${milliseconds(fsyncP50Us)} ms, p99 ${milliseconds(fsyncP99Us)} ms${doubt}`
+}
 
 export const rowLines = (row: Row): ReadonlyArray<string> => {
   const [ours, ...peers] = row.outcomes
@@ -65,7 +74,18 @@ const outcomeLines = (row: Row, { broker, failure, figures }: Outcome): Readonly
     percent(of("generator")),
     (of("residentBytes") / 2 ** 20).toFixed(0)
   ]
-  return [`${line(cells)}${extra(row, of)}`, ...failed]
+  return [`${line(cells)}${extra(row, of)}`, ...storageLines(row, of), ...failed]
+}
+
+/** What storing took, and what waiting for it: nothing for rows that store nothing. */
+const storageLines = (row: Row, of: (name: FigureName) => number): ReadonlyArray<string> => {
+  if (row.group !== "storage") return []
+  const [p50, p99] = [milliseconds(of("ackP50Us")), milliseconds(of("ackP99Us"))]
+  const acknowledged = `acknowledged p50 ${p50} ms, p99 ${p99} ms`
+  if (of("commitsPerSecond") === 0) return [indented(acknowledged)]
+  const [commits, fsyncs] = [Math.round(of("commitsPerSecond")), Math.round(of("fsyncsPerSecond"))]
+  const elided = `${percent(of("elided"))} not written`
+  return [indented(`${acknowledged}; ${commits} commits/s, ${fsyncs} fsyncs/s, ${elided}`)]
 }
 
 /** Below this share of what an open loop offers, a broker does not keep up. */
@@ -84,9 +104,26 @@ const ratioLines = (row: Row, ours: Outcome, theirs: Outcome): ReadonlyArray<str
   if (ratios("cpuUs").length === 0) return []
   const rate = `${ratio("perSecond")} the rate${plusMinus(ratios("perSecond"))}`
   const cpu = `${ratio("cpuUs")} the CPU for each${plusMinus(ratios("cpuUs"))}`
-  const latency = row.offeredPerSecond > 0 ? `, ${ratio("p50Us")} p50, ${ratio("p99Us")} p99` : ""
+  const isTimed = row.offeredPerSecond > 0
+  const latency =
+    isTimed && ratios("p50Us").length > 0 ? `, ${ratio("p50Us")} p50, ${ratio("p99Us")} p99` : ""
   const memory = row.kind === "idle" ? `, ${ratio("bytesPerConnection")} the memory` : ""
-  return [indented(`heddle in ${theirs.broker}'s: ${rate}, ${cpu}${latency}${memory}`)]
+  const compared = indented(`${ours.broker} in ${theirs.broker}'s: ${rate}, ${cpu}${latency}${memory}`)
+  return isTimed && row.group === "storage" ? [compared, addedLine(ours, theirs)] : [compared]
+}
+
+/** What one makes clients wait longer than the other: the median of the differences of runs made together. */
+const addedLine = (ours: Outcome, theirs: Outcome): string => {
+  const added = (name: FigureName): string => {
+    const differences = ours.figures[name].flatMap((us, run) => {
+      const other = theirs.figures[name][run]
+      return other === undefined ? [] : [us - other]
+    })
+    return `${(median(differences) / 1000).toFixed(2)} ms`
+  }
+  const delivery =
+    median(ours.figures.p50Us) === 0 ? "" : `; to delivery: p50 ${added("p50Us")}, p99 ${added("p99Us")}`
+  return indented(`adds to acknowledgement: p50 ${added("ackP50Us")}, p99 ${added("ackP99Us")}${delivery}`)
 }
 
 export const capacityLines = ({ failure, goal, name, rows }: CapacityResult): ReadonlyArray<string> => [

@@ -45,6 +45,15 @@ export interface Machine {
   readonly pinned: string
 }
 
+/** Where what is stored went. */
+export interface Disk {
+  /** As the kernel names it; empty where it does not say. */
+  readonly filesystem: string
+  /** From a write of a page at the end of a file until it is on the disk. */
+  readonly fsyncP50Us: number
+  readonly fsyncP99Us: number
+}
+
 export interface Version {
   readonly name: string
   readonly version: string
@@ -58,6 +67,8 @@ export interface BenchResult {
   readonly versions: ReadonlyArray<Version>
   readonly repeat: number
   readonly seconds: number
+  /** Absent in results that were kept before anything was stored. */
+  readonly disk?: Disk
   readonly rows: ReadonlyArray<Row>
   readonly capacity: ReadonlyArray<CapacityResult>
 }

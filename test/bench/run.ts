@@ -3,19 +3,23 @@
  * mean.
  *
  *     bun run bench [--quick] [--only NAME]... [--repeat N] [--seconds N] [--json FILE] [--svg FILE]
- *                   [--no-mosquitto] [--aedes DIRECTORY | --no-aedes]
+ *                   [--no-mosquitto] [--aedes DIRECTORY | --no-aedes] [--data DIRECTORY]
  *     bun run bench --draw FILE [--svg FILE]      # of an earlier --json: chart and Markdown table
  *
+ * What is stored goes to `--data`, or HEDDLE_BENCH_DATA, or the system's directory for temporary files.
  * Ends with an error when Heddle fails or loses, duplicates or reorders messages; never because it was slow.
  */
 
+import { tmpdir } from "node:os"
 import { parseArgs } from "node:util"
-import { aedes, type BrokerKind, heddle, mosquitto } from "./brokers.ts"
+import { aedes, type BrokerKind, heddle, heddleStored, mosquitto } from "./brokers.ts"
 import { type CapacityOptions, type CapacityScenario, capacityScenarios } from "./capacity/list.ts"
 import { chart } from "./chart.ts"
+import { measureDisk } from "./disk.ts"
+import { isHeddle } from "./goals.ts"
 import { machineHere, pinsHere } from "./machine.ts"
 import { measureScenario, type Plan } from "./measure.ts"
-import { capacityLines, headerLines, rowLines, summaryLines } from "./report.ts"
+import { capacityLines, diskLine, headerLines, rowLines, summaryLines } from "./report.ts"
 import { type BenchResult, type CapacityResult, type Row, resultText, type Version } from "./results.ts"
 import { quickScenarios, type Scenario, scenarios } from "./scenarios.ts"
 import { markdownTable } from "./table.ts"
@@ -24,6 +28,9 @@ interface Options {
   readonly scenarios: ReadonlyArray<Scenario>
   readonly capacity: ReadonlyArray<CapacityScenario>
   readonly brokers: ReadonlyArray<BrokerKind>
+  /** Those that store, for the scenarios that name them. */
+  readonly storing: ReadonlyArray<BrokerKind>
+  readonly dataDirectory: string
   readonly quick: boolean
   readonly plan: Plan
   readonly json: string | undefined
@@ -42,6 +49,7 @@ const parse = () =>
       "no-mosquitto": { type: "boolean", default: false },
       aedes: { type: "string" },
       "no-aedes": { type: "boolean", default: false },
+      data: { type: "string", default: process.env.HEDDLE_BENCH_DATA ?? tmpdir() },
       json: { type: "string" },
       svg: { type: "string" },
       draw: { type: "string" }
@@ -63,17 +71,22 @@ const readOptions = (): Options => {
     throw new Error(`no scenario ${unknown.join(", ")}; there are ${all.map(({ name }) => name).join(", ")}`)
   }
   const isWanted = ({ name }: { readonly name: string }): boolean => only?.includes(name) ?? true
+  const isMosquittoWanted = !values["no-mosquitto"] && !quick
   const beside = [
-    values["no-mosquitto"] || quick ? undefined : mosquitto(),
+    isMosquittoWanted ? mosquitto() : undefined,
     values["no-aedes"] || quick ? undefined : aedes(values.aedes ?? process.cwd())
   ]
   if (values.aedes !== undefined && beside[1] === undefined) {
     throw new Error(`there is no aedes in ${values.aedes}; npm install --no-save --prefix DIRECTORY aedes`)
   }
+  const mosquittoFile = isMosquittoWanted ? mosquitto(values.data) : undefined
+  const levels = (["disk", "os", "memory"] as const).map((level) => heddleStored(level, values.data))
   return {
     scenarios: (quick && only === undefined ? quickScenarios : scenarios).filter(isWanted),
     capacity: capacityScenarios.filter(isWanted),
     brokers: [heddle, ...beside.filter((broker) => broker !== undefined)],
+    storing: mosquittoFile === undefined ? levels : [...levels, mosquittoFile],
+    dataDirectory: values.data,
     quick,
     plan: {
       repeat: positive(values.repeat, "repeat"),
@@ -90,14 +103,18 @@ const print = (lines: ReadonlyArray<string>): void => {
   for (const line of lines) console.log(line)
 }
 
-const measureRows = async ({ brokers, plan, scenarios }: Options): Promise<ReadonlyArray<Row>> => {
+const measureRows = async (options: Options): Promise<ReadonlyArray<Row>> => {
+  const { brokers, plan, scenarios, storing } = options
+  const contendersOf = ({ contenders }: Scenario): ReadonlyArray<BrokerKind> =>
+    contenders?.flatMap((name) => [...brokers, ...storing].filter((broker) => broker.name === name)) ??
+    brokers
   const rows: Array<Row> = []
   let group: string | undefined
   if (scenarios.length > 0) print(headerLines(brokers.map(({ name }) => name)))
   for (const scenario of scenarios) {
     if (scenario.group !== group) print(["", `${scenario.group}`])
     group = scenario.group
-    for (const row of await measureScenario(scenario, brokers, plan)) {
+    for (const row of await measureScenario(scenario, contendersOf(scenario), plan)) {
       if (scenario.kind === "half") print([row.title])
       print(rowLines(row))
       rows.push(row)
@@ -111,7 +128,8 @@ const measureCapacity = async (options: Options): Promise<ReadonlyArray<Capacity
   const how: CapacityOptions = {
     quick: options.quick,
     brokerPin: pins.broker,
-    generatorPin: pins.generator
+    generatorPin: pins.generator,
+    dataDirectory: options.dataDirectory
   }
   const results: Array<CapacityResult> = []
   for (const { goal, name, run } of options.capacity) {
@@ -139,6 +157,8 @@ const versionsOf = (brokers: ReadonlyArray<BrokerKind>): ReadonlyArray<Version> 
 }
 
 const measureAll = async (options: Options): Promise<BenchResult> => {
+  const disk = measureDisk(options.dataDirectory)
+  print([diskLine(disk), ""])
   const rows = await measureRows(options)
   const capacity = await measureCapacity(options)
   return {
@@ -148,6 +168,7 @@ const measureAll = async (options: Options): Promise<BenchResult> => {
     versions: versionsOf(options.brokers),
     repeat: options.plan.repeat,
     seconds: options.plan.seconds,
+    disk,
     rows,
     capacity
   }
@@ -166,7 +187,7 @@ const main = async (): Promise<number> => {
   if (options.json !== undefined) await Bun.write(options.json, resultText(result))
   if (options.svg !== undefined) await Bun.write(options.svg, chart(result))
   const failed = result.rows.some(({ outcomes }) =>
-    outcomes.some(({ broker, failure }) => broker === heddle.name && failure !== null)
+    outcomes.some(({ broker, failure }) => isHeddle(broker) && failure !== null)
   )
   return failed || result.capacity.some(({ failure }) => failure !== null) ? 1 : 0
 }

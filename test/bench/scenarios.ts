@@ -23,12 +23,19 @@ interface Row {
   /** For a reader who has only the chart. */
   readonly title: string
   readonly goals: ReadonlyArray<Goal>
+  /** Names of the brokers that are measured, ours first; without them Heddle and every peer. */
+  readonly contenders?: ReadonlyArray<string>
 }
 
 export interface MessageScenario extends Row {
   readonly kind: "messages"
   readonly mode: Mode
   readonly qos: Qos
+  /**
+   * `persistent` ones outlive their connections, so that what is sent to them has to be stored; `absent` ones
+   * are persistent, and subscribers leave before the first message: then acknowledgements are what counts.
+   */
+  readonly sessions: "clean" | "persistent" | "absent"
   readonly version: 4 | 5
   readonly publishers: number
   readonly subscribers: number
@@ -49,7 +56,8 @@ export interface ConnectionScenario extends Row {
 
 /**
  * First every broker's rate in the closed loop `of`; then Heddle and every peer in an open loop at half of
- * Heddle's rate, and, because few peers reach that, Heddle and each peer at half of the peer's.
+ * Heddle's rate, and, because few peers reach that, Heddle and each peer at half of the peer's. With
+ * contenders of its own, all of them at half of the first one's only.
  */
 export interface HalfScenario extends Row {
   readonly kind: "half"
@@ -66,6 +74,7 @@ type Message = Pick<MessageScenario, "mode" | "qos" | "group" | "title"> & Parti
 const messages = (name: string, scenario: Message): MessageScenario => ({
   kind: "messages",
   name,
+  sessions: "clean",
   version: 4,
   publishers: 50,
   subscribers: 50,
@@ -185,6 +194,42 @@ const half = (of: MessageScenario): HalfScenario => ({
   of
 })
 
+/** What stores, what stores nothing, and how far a peer comes that stores nothing. */
+const allStored = ["heddle/disk", "heddle/os", "heddle/memory", "heddle", "mosquitto", "mosquitto/file"]
+const diskAndNone = ["heddle/disk", "heddle"]
+
+const stored = (name: string, scenario: Omit<Message, "group" | "mode">): MessageScenario =>
+  messages(name, { mode: "p2p", group: "storage", sessions: "persistent", ...scenario })
+
+/** With a database as fast as half of what is possible without, and faster than mosquitto without. */
+const storedGoals = [times("perSecond", 0.5, "heddle"), times("perSecond", 1)]
+
+const storedQ1 = stored("stored-q1", {
+  title: "on disk, 50 to 50, QoS 1",
+  qos: 1,
+  contenders: allStored,
+  goals: storedGoals
+})
+
+/** Nobody acknowledges in time to make writing needless. */
+const absentQ1 = stored("absent-q1", {
+  title: "on disk, 50 to 50 absent, QoS 1",
+  qos: 1,
+  sessions: "absent",
+  contenders: allStored
+})
+
+/** What waiting for the disk adds to what everybody waits for. */
+const storedHalf = (name: string, of: MessageScenario): HalfScenario => ({
+  kind: "half",
+  name,
+  group: "storage",
+  title: `${of.title}, at half of the closed loop's rate`,
+  goals: [],
+  contenders: diskAndNone,
+  of
+})
+
 const connections = (
   name: string,
   scenario: Pick<ConnectionScenario, "kind" | "title" | "clients" | "goals"> & Partial<ConnectionScenario>
@@ -207,6 +252,15 @@ export const scenarios: ReadonlyArray<Scenario> = [
   large(64),
   half(p2pQ0),
   half(p2pQ1),
+  storedQ1,
+  stored("stored-q2", {
+    title: "on disk, 50 to 50, QoS 2",
+    qos: 2,
+    contenders: [...diskAndNone, "mosquitto"]
+  }),
+  absentQ1,
+  storedHalf("half-stored-q1", storedQ1),
+  storedHalf("half-absent-q1", absentQ1),
   connections("churn", {
     kind: "churn",
     title: "connect, be accepted, disconnect",
@@ -228,7 +282,7 @@ export const scenarios: ReadonlyArray<Scenario> = [
   })
 ]
 
-const quickNames = ["p2p-q0", "p2p-q1", "p2p-q2", "fan-out-q0", "shared-q1", "churn", "idle-tls"]
+const quickNames = ["p2p-q0", "p2p-q1", "p2p-q2", "fan-out-q0", "shared-q1", "stored-q1", "churn", "idle-tls"]
 
 /** A few of them, smaller: does everything still run and arrive? */
 export const quickScenarios: ReadonlyArray<Scenario> = scenarios

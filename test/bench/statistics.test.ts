@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import { atLeast, atMost, fraction, type Goal, goalText, judge, times, verdictText, within } from "./goals.ts"
-import { rowLines, summaryLines } from "./report.ts"
+import { diskLine, rowLines, summaryLines } from "./report.ts"
 import { resultText } from "./results.ts"
 import { figuresOf, outcomeOf, resultOf, rowOf, sampleResult } from "./sample.ts"
 import { quickScenarios, scenarios } from "./scenarios.ts"
@@ -56,6 +56,7 @@ describe("goals", () => {
     [times("perSecond", 3), false, 2, "rate >= 3 times mosquitto's"],
     [atMost("cpuUs", 1.1), true, 1.1, "CPU <= 1.10 µs"],
     [atMost("cpuUs", 1), false, 1.1, "CPU <= 1.00 µs"],
+    [times("perSecond", 2, "heddle"), true, 2, "rate >= 2 times heddle's"],
     [atLeast("perSecond", 1000), true, 1000, "rate >= 1,000/s"],
     [atLeast("perSecond", 1001), false, 1000, "rate >= 1,001/s"]
   ]
@@ -109,6 +110,33 @@ describe("the report", () => {
     expect(theirs).toContain("delivers only 25% of the rate offered")
   })
 
+  test("says what storing took, and what it adds to latency", () => {
+    const withStorage = (broker: string, ackP50Us: number, fsyncs: number) => ({
+      ...outcomeOf(broker, [5]),
+      figures: figuresOf({
+        ...{ cpuUs: [5], perSecond: [1000], p50Us: [100], p99Us: [200] },
+        ...{ ackP50Us: [ackP50Us], ackP99Us: [9000], elided: [0.75] },
+        ...{ commitsPerSecond: [2 * fsyncs], fsyncsPerSecond: [fsyncs] }
+      })
+    })
+    const outcomes = [withStorage("heddle/disk", 3500, 20), withStorage("heddle", 1000, 0)]
+    const row = { ...rowOf("row", outcomes), group: "storage", offeredPerSecond: 1000 }
+    const lines = rowLines(row).map((line) => line.trim())
+    expect(lines).toContain(
+      "acknowledged p50 3.50 ms, p99 9.00 ms; 40 commits/s, 20 fsyncs/s, 75% not written"
+    )
+    expect(lines).toContain("acknowledged p50 1.00 ms, p99 9.00 ms")
+    expect(lines).toContain(
+      "adds to acknowledgement: p50 2.50 ms, p99 0.00 ms; to delivery: p50 0.00 ms, p99 0.00 ms"
+    )
+  })
+
+  test("says what an fsync takes, and doubts one that takes nothing", () => {
+    const disk = { filesystem: "ext4 (/dev/sda)", fsyncP50Us: 1200, fsyncP99Us: 12_000 }
+    expect(diskLine(disk)).toBe("fsync on ext4 (/dev/sda): p50 1.20 ms, p99 12.0 ms")
+    expect(diskLine({ ...disk, fsyncP50Us: 2 })).toEndWith("; that is no disk: name one with --data")
+  })
+
   test("counts goals and names those that were missed", () => {
     const [count, ...missed] = summaryLines(sampleResult)
     expect(count).toBe("1 of 2 goals met; not met:")
@@ -155,6 +183,13 @@ describe("the table", () => {
 })
 
 describe("scenarios", () => {
+  test("whose goals are relative to a broker have that broker among their contenders", () => {
+    const missing = scenarios.filter(({ contenders, goals }) =>
+      goals.some(({ peer }) => peer !== undefined && contenders?.includes(peer) !== true)
+    )
+    expect(missing).toEqual([])
+  })
+
   test("have names of their own", () => {
     const names = scenarios.map(({ name }) => name)
     expect(new Set(names).size).toBe(names.length)
@@ -162,7 +197,7 @@ describe("scenarios", () => {
 
   test("the quick ones are among them", () => {
     const names = new Set(scenarios.map(({ name }) => name))
-    expect(quickScenarios.length).toBe(7)
+    expect(quickScenarios.length).toBe(8)
     expect(quickScenarios.filter(({ name }) => !names.has(name))).toEqual([])
   })
 })

@@ -4,7 +4,7 @@
  */
 
 import type { LatencyHistogram } from "./LatencyHistogram.ts"
-import { field, LoadClient, packetOf, type Rota } from "./LoadClient.ts"
+import { field, type Hello, LoadClient, packetOf, type Rota } from "./LoadClient.ts"
 import type { MessageScenario } from "./scenarios.ts"
 
 /** Time (8 bytes, float), publisher (4), sequence number (4). */
@@ -27,11 +27,19 @@ export class Tally {
 
   constructor(
     readonly scenario: MessageScenario,
-    readonly latency: LatencyHistogram
+    readonly latency: LatencyHistogram,
+    /** From the write of a QoS 1 or 2 message to its PUBACK or PUBREC. */
+    readonly ackLatency: LatencyHistogram
   ) {}
 
   get copies(): number {
     return copiesOf(this.scenario)
+  }
+
+  /** What the clients of a scenario say when they connect. */
+  hello(clientId: string): Hello {
+    const { sessions, version } = this.scenario
+    return { clientId, version, isPersistent: sessions !== "clean" }
   }
 }
 
@@ -63,6 +71,9 @@ export class Publisher extends LoadClient {
   private unacknowledged = 0
   private packetId = 0
   private credit = 0
+  private chunkNs = 0
+  /** When the message with a Packet Identifier was written. */
+  private readonly sentNs: Float64Array
   /**
    * As many frames as are written at a time, all alike but for identifier and stamp: nothing is encoded in
    * the run.
@@ -77,7 +88,8 @@ export class Publisher extends LoadClient {
     private readonly tally: Tally,
     index: number
   ) {
-    super(rota, { clientId: `bench-pub-${index}`, version: tally.scenario.version })
+    super(rota, tally.hello(`bench-pub-${index}`))
+    this.sentNs = new Float64Array(tally.scenario.qos > 0 ? 65_536 : 0)
     const { payloadBytes, qos, version } = tally.scenario
     const payload = Buffer.alloc(Math.max(stampBytes, payloadBytes), 0x2e)
     payload.writeUInt32BE(index, 8)
@@ -121,15 +133,28 @@ export class Publisher extends LoadClient {
     const { qos, version } = tally.scenario
     const stampAt = packetIdAt + (qos > 0 ? 2 : 0) + (version === 5 ? 1 : 0)
     for (let index = 0, at = 0; index < count; index++, at += frameBytes) {
-      if (qos > 0) view.setUint16(at + packetIdAt, (this.packetId = (this.packetId % 65_535) + 1))
+      if (qos > 0) {
+        view.setUint16(at + packetIdAt, (this.packetId = (this.packetId % 65_535) + 1))
+        this.sentNs[this.packetId] = nowNs
+      }
       view.setFloat64(at + stampAt, nowNs)
       view.setUint32(at + stampAt + 12, this.sequence++)
     }
     this.credit -= count
-    this.undelivered += count * tally.copies
+    if (tally.scenario.sessions !== "absent") this.undelivered += count * tally.copies
     if (qos > 0) this.unacknowledged += count
     if (tally.isMeasuring) tally.sent += count
     this.write(this.block, count * frameBytes)
+  }
+
+  /** Messages that nobody has yet, or, where nobody is there, that are not acknowledged yet. */
+  get outstanding(): number {
+    return this.tally.scenario.sessions === "absent" ? this.unacknowledged : this.undelivered
+  }
+
+  override data(chunk: Buffer): void {
+    this.chunkNs = Bun.nanoseconds()
+    super.data(chunk)
   }
 
   /** A subscriber has one of ours. */
@@ -144,13 +169,24 @@ export class Publisher extends LoadClient {
   protected override received(firstByte: number, bytes: Buffer, body: number): void {
     switch (firstByte >> 4) {
       case 5:
+        this.acknowledged((bytes[body]! << 8) | bytes[body + 1]!)
         this.appendAck(0x62, bytes[body]!, bytes[body + 1]!)
         break
       case 4:
+        this.acknowledged((bytes[body]! << 8) | bytes[body + 1]!)
+        this.unacknowledged--
+        break
       case 7:
         this.unacknowledged--
         break
     }
+  }
+
+  private acknowledged(packetId: number): void {
+    const { tally } = this
+    if (!tally.isMeasuring) return
+    tally.ackLatency.record((this.chunkNs - this.sentNs[packetId]!) / 1000)
+    if (tally.scenario.sessions === "absent") tally.received++
   }
 
   protected override parsed(): void {
@@ -169,7 +205,7 @@ export class Subscriber extends LoadClient {
     private readonly publishers: ReadonlyArray<Publisher>,
     private readonly index: number
   ) {
-    super(rota, { clientId: `bench-sub-${index}`, version: tally.scenario.version })
+    super(rota, tally.hello(`bench-sub-${index}`))
     this.next = new Uint32Array(tally.scenario.publishers)
   }
 

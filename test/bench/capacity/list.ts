@@ -6,6 +6,8 @@
  * needs by itself, so that it may also measure parts without a broker around them.
  */
 
+import { offlineFill } from "./offline.ts"
+
 /** How a measurement is run. */
 export interface CapacityOptions {
   /** A fraction of the size and time: does everything still run? No goal is judged. */
@@ -40,4 +42,4 @@ export interface CapacityScenario {
   readonly run: (options: CapacityOptions) => Promise<ReadonlyArray<CapacityRow>>
 }
 
-export const capacityScenarios: ReadonlyArray<CapacityScenario> = []
+export const capacityScenarios: ReadonlyArray<CapacityScenario> = [offlineFill]
