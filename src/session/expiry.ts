@@ -156,7 +156,7 @@ const earlier = (a: number, b: number): number => (a === 0 ? b : b === 0 ? a : M
 export const onDeadline = (state: SessionState, nowMs: number, out: SessionOutputs): boolean => {
   if (state.link !== undefined) {
     if (state.validUntilMs !== 0 && nowMs >= state.validUntilMs) {
-      // 3.14.2.1: 0xA0 is "the maximum connection time authorized for this connection has been exceeded"
+      // 3.14.2.1: "the maximum connection time authorized for this connection has been exceeded"
       out.close({ reasonCode: ReasonCode.MaximumConnectTime, reason: "the credentials have expired" })
       return false
     }
