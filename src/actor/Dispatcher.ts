@@ -12,6 +12,14 @@
  *   they brought is one tick's work, and what the tick wrote is flushed once, at its end.
  * - Yielding: a tick that has run for `tickMs` flushes and returns to the event loop, so sockets are always
  *   served. The queue whose round that cut short goes on first, with the credit it had.
+ * - Prompt: a queue that was idle has its first round before those that wait for their next one, so that a
+ *   tenant with little to do does not stand behind one that floods. It counts as idle only when it has been
+ *   found empty among the others, so nobody gets more than one round in advance. While there are several
+ *   tenants at work, a tick lasts `sharedTickMs`, so that the sockets of the others are looked at; what a queue
+ *   wrote is flushed when it has nothing more to do, or after `tickMs`, because half a batch costs as many
+ *   writes as a whole one. Beside a tenant that sends two million messages a second over one connection,
+ *   another's median was 1.5 ms and its p99 9; so they are 0.2 and 1.8, of which 1.1 to 1.8 are pauses of the
+ *   collector, forty a second at that rate (Bun 1.4.5, 2026-11).
  *
  * The dispatcher knows neither messages nor supervision: a `Turn` that throws is the actor's to handle. One
  * that throws all the same is logged and the others run on: the loop outlives every bug in what it runs.
@@ -43,7 +51,9 @@ export interface DispatcherOptions {
   readonly turnBudget: number
   /** Milliseconds after which a tick returns to the event loop. */
   readonly tickMs: number
-  /** Monotonic milliseconds, for `tickMs` alone. */
+  /** The same while several queues have work: how long one may wait until its sockets are looked at. */
+  readonly sharedTickMs: number
+  /** Monotonic milliseconds, for the length of ticks alone. */
   readonly elapsed: () => number
 }
 
@@ -51,11 +61,14 @@ export const defaultDispatcherOptions: DispatcherOptions = {
   quantum: 512,
   turnBudget: 256,
   tickMs: 8,
+  sharedTickMs: 0.5,
   elapsed: () => performance.now()
 }
 
 /** Units of work between two looks at the clock, which costs about as much as a small turn. */
 const LOOK_EVERY = 64
+/** Ticks are short for this long after a queue has come that is not the one that came before it. */
+const SHARED_MS = 1000
 
 /** How a queue's round ended: nobody is left, the credit is spent, or the time was up before it was. */
 type Round = "idle" | "spent" | "cut short"
@@ -65,6 +78,8 @@ export class RunQueue {
   private readonly ready = new Fifo<Turn>()
   private deficit = 0
   private inRound = false
+  /** What its turns have written to and nobody has flushed. For `Dispatcher`. */
+  readonly written: Array<Flushable> = []
 
   constructor(
     private readonly dispatcher: Dispatcher,
@@ -97,8 +112,12 @@ export class RunQueue {
     if (ready.length > 0) return this.deficit > 0 ? "cut short" : "spent"
     // What an idle queue did not spend is forfeited: credit is for those who wait, not who were away.
     if (this.deficit > 0) this.deficit = 0
-    this.inRound = false
     return "idle"
+  }
+
+  /** It was found idle among those that wait for their next round. For `Dispatcher`. */
+  leave(): void {
+    this.inRound = false
   }
 
   get waiting(): number {
@@ -107,12 +126,23 @@ export class RunQueue {
 }
 
 export class Dispatcher {
+  /** Queues that were idle, before their first round, and those after it. */
+  private readonly newcomers = new Fifo<RunQueue>()
   private readonly round = new Fifo<RunQueue>()
+  private lastNewcomer: RunQueue | undefined
+  private sharedUntilMs = 0
+  /** Whose turns are being run. */
+  private current: RunQueue | undefined
+  /** Queues that have something written, some of them no more, and when they are flushed at the latest. */
+  private readonly unflushed: Array<RunQueue> = []
+  private flushAllAt = 0
+  /** Written to between turns. */
   private flushables: Array<Flushable> = []
   private flushed: Array<Flushable> = []
   private armed = false
   private resume: ((effect: Effect.Effect<void>) => void) | undefined
   private now: number
+  private tickBeganAt = 0
   private tickEndsAt = 0
   private untilLook = LOOK_EVERY
   private expired = false
@@ -147,7 +177,11 @@ export class Dispatcher {
 
   /** Puts a run queue in the round and wakes the fiber. For `RunQueue`. */
   enter(queue: RunQueue): void {
-    this.round.push(queue)
+    if (this.lastNewcomer !== queue) {
+      if (this.lastNewcomer !== undefined) this.sharedUntilMs = this.now + SHARED_MS
+      this.lastNewcomer = queue
+    }
+    this.newcomers.push(queue)
     this.wake()
   }
 
@@ -160,11 +194,20 @@ export class Dispatcher {
   }
 
   /**
-   * Flushes `flushable` at the end of this tick (of the next, when called between ticks). Call once a tick.
+   * Flushes `flushable` when the queue whose turn it is has nothing more to do, or after `tickMs`; at the end
+   * of the next tick when called between turns. Call once until then.
    */
   flushLater(flushable: Flushable): void {
-    this.flushables.push(flushable)
-    this.wake()
+    const { current } = this
+    if (current === undefined) {
+      this.flushables.push(flushable)
+      return this.wake()
+    }
+    if (current.written.length === 0) {
+      if (this.unflushed.length === 0) this.flushAllAt = this.tickBeganAt + this.options.tickMs
+      this.unflushed.push(current)
+    }
+    current.written.push(flushable)
   }
 
   /**
@@ -174,7 +217,7 @@ export class Dispatcher {
   readonly untilIdle: Effect.Effect<void> = Effect.async((resume) => {
     let next: NodeJS.Immediate | undefined
     const look = () => {
-      if (this.round.length === 0 && this.flushables.length === 0) resume(Effect.void)
+      if (!this.hasWork) resume(Effect.void)
       else next = setImmediate(look)
     }
     look()
@@ -183,21 +226,32 @@ export class Dispatcher {
 
   /** One tick. Public for tests that step the dispatcher by hand. */
   tick(): void {
-    this.tickEndsAt = this.options.elapsed() + this.options.tickMs
+    const { elapsed, sharedTickMs, tickMs } = this.options
+    this.now = this.clock.unsafeCurrentTimeMillis()
+    const isShared = this.now < this.sharedUntilMs
+    this.tickBeganAt = elapsed()
+    this.tickEndsAt = this.tickBeganAt + (isShared ? Math.min(tickMs, sharedTickMs) : tickMs)
     this.untilLook = LOOK_EVERY
     this.expired = false
-    this.now = this.clock.unsafeCurrentTimeMillis()
     this.ticks++
     while (!this.expired) {
-      const queue = this.round.peek()
+      const line = this.newcomers.length > 0 ? this.newcomers : this.round
+      const queue = line.peek()
       if (queue === undefined) break
       const round = this.serve(queue)
       if (round === "cut short") break
-      this.round.shift()
-      if (round === "spent") this.round.push(queue)
+      line.shift()
+      if (round === "spent" || line === this.newcomers) this.round.push(queue)
+      else queue.leave()
+      if (round === "idle") this.flush(queue.written)
     }
-    this.flushAll()
-    if (this.round.length > 0) this.wake()
+    this.flushQueues(!isShared || this.tickEndsAt >= this.flushAllAt)
+    this.flushOthers()
+    if (this.hasWork) this.wake()
+  }
+
+  private get hasWork(): boolean {
+    return this.round.length > 0 || this.newcomers.length > 0 || this.flushables.length > 0
   }
 
   /** What turns and flushes threw since it was last asked. The fiber logs it; empty unless there is a bug. */
@@ -216,7 +270,7 @@ export class Dispatcher {
   readonly run: Effect.Effect<never> = Effect.suspend(() => {
     const work = Effect.async<void>((resume) => {
       this.resume = resume
-      if (this.round.length > 0 || this.flushables.length > 0) this.wake()
+      if (this.hasWork) this.wake()
       return Effect.sync(() => {
         this.resume = undefined
       })
@@ -226,6 +280,7 @@ export class Dispatcher {
   })
 
   private serve(queue: RunQueue): Round {
+    this.current = queue
     try {
       return queue.serve(this.options.quantum, this.options.turnBudget)
     } catch (defect) {
@@ -233,6 +288,8 @@ export class Dispatcher {
       this.defects.push(defect)
       this.spend(1)
       return "spent"
+    } finally {
+      this.current = undefined
     }
   }
 
@@ -257,10 +314,26 @@ export class Dispatcher {
     resume(Effect.void)
   }
 
-  private flushAll(): void {
+  /** All that queues have written if `isDue`; else those wait on that have something. */
+  private flushQueues(isDue: boolean): void {
+    const { unflushed } = this
+    let waiting = 0
+    for (const queue of unflushed) {
+      if (isDue) this.flush(queue.written)
+      else if (queue.written.length > 0) unflushed[waiting++] = queue
+    }
+    unflushed.length = waiting
+  }
+
+  private flushOthers(): void {
     // A flush may ask for another (a handler that answers); that one belongs to the next tick.
     const batch = this.flushables
     this.flushables = this.flushed
+    this.flush(batch)
+    this.flushed = batch
+  }
+
+  private flush(batch: Array<Flushable>): void {
     for (const flushable of batch) {
       try {
         flushable.flush()
@@ -269,8 +342,6 @@ export class Dispatcher {
       }
     }
     batch.length = 0
-    this.flushed = batch
-    if (this.flushables.length > 0) this.wake()
   }
 
   /** A dispatcher whose fiber lives in the caller's scope. */

@@ -151,4 +151,60 @@ describe("Dispatcher: fairness", () => {
     dispatcher.tick()
     expect(load.served).toBe(300)
   })
+
+  test("a queue that was idle goes before those that wait for their next round, once", () => {
+    const { dispatcher, time } = handDispatcher({ quantum: 64, turnBudget: 64, tickMs: 1 })
+    const order: Array<string> = []
+    const log = (name: string) => (units: number) => {
+      order.push(name)
+      time.elapsedMs += units / 64
+    }
+    for (const name of ["a", "b"]) scheduleAll(dispatcher.runQueue(1), endless(1, 64, log(name)))
+    dispatcher.tick()
+    dispatcher.tick()
+    const sparse = dispatcher.runQueue(1)
+    sparse.schedule(new Load(64, 64, log("sparse")))
+    dispatcher.tick()
+    // It has had a round in advance: what comes now waits for its turn among the others.
+    sparse.schedule(new Load(64, 64, log("sparse")))
+    for (let tick = 0; tick < 4; tick++) dispatcher.tick()
+    expect(order.slice(2).join(" ")).toBe("sparse a b sparse a")
+  })
+
+  test("a tick is short while more than one queue has work, and for a second after", () => {
+    const { dispatcher, time } = handDispatcher({ quantum: 64, turnBudget: 64, tickMs: 8, sharedTickMs: 1 })
+    const onTurn = (units: number) => {
+      time.elapsedMs += units / 64
+    }
+    scheduleAll(dispatcher.runQueue(1), endless(1, 64, onTurn))
+    const lengthOfTick = () => {
+      const before = time.elapsedMs
+      dispatcher.tick()
+      return time.elapsedMs - before
+    }
+    expect(lengthOfTick()).toBe(8)
+    dispatcher.runQueue(1).schedule(new Load(1))
+    expect(lengthOfTick()).toBeLessThan(2)
+    time.nowMs += 999
+    expect(lengthOfTick()).toBe(1)
+    time.nowMs += 1
+    expect(lengthOfTick()).toBe(8)
+  })
+
+  test("what a queue wrote is flushed when it has nothing more, not when the others have", () => {
+    const { dispatcher, time } = handDispatcher({ quantum: 64, turnBudget: 64, tickMs: 8 })
+    const order: Array<string> = []
+    const turn = (name: string) => (units: number) => {
+      time.elapsedMs += units
+      order.push(name)
+      dispatcher.flushLater({ flush: () => order.push(`${name} flushed`) })
+    }
+    dispatcher.runQueue(1).schedule(new Load(1, 1, () => {}))
+    dispatcher.runQueue(1).schedule(new Load(1, 1, () => {}))
+    dispatcher.tick()
+    dispatcher.runQueue(1).schedule(new Load(1, 1, turn("sparse")))
+    scheduleAll(dispatcher.runQueue(1), endless(1, 64, turn("flood")))
+    dispatcher.tick()
+    expect(order).toEqual(["sparse", "sparse flushed", "flood", "flood flushed"])
+  })
 })

@@ -14,6 +14,8 @@ export const handDispatcher = (options: Partial<DispatcherOptions> = {}): HandDi
   const time = { nowMs: 1_000_000, elapsedMs: 0 }
   const clock = Object.assign(Clock.make(), { unsafeCurrentTimeMillis: () => time.nowMs })
   const elapsed = () => time.elapsedMs
-  const dispatcher = new Dispatcher(clock, { ...defaultDispatcherOptions, elapsed, ...options })
+  // One length of tick, whoever is there, unless a test says otherwise.
+  const sharedTickMs = options.tickMs ?? defaultDispatcherOptions.tickMs
+  const dispatcher = new Dispatcher(clock, { ...defaultDispatcherOptions, sharedTickMs, elapsed, ...options })
   return { dispatcher, time }
 }
