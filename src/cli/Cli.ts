@@ -1,5 +1,6 @@
 /**
- * The command line: `heddle`, `heddle start`, `heddle config` and `heddle check`.
+ * The command line: `heddle`, `heddle start`, `heddle config`, `heddle check`, and the commands that look
+ * after the database: `heddle backup`, `heddle restore`, `heddle db check` and `heddle db stats`.
  *
  * It reads the configuration and prints; running a broker is the `start` that it is given. Whatever goes
  * wrong is told here, once: a mistake of the user's as its message, a defect with its cause. So the caller
@@ -23,6 +24,7 @@ import manifest from "../../package.json" with { type: "json" }
 import { type Config, loadConfig, resolveConfig } from "../config/Config.ts"
 import { configurationYaml } from "../config/ConfigText.ts"
 import { fileVariable } from "../config/Resolution.ts"
+import { databaseCommands } from "./database.ts"
 import { checkFiles } from "./listeners.ts"
 
 export const version: string = manifest.version
@@ -67,7 +69,10 @@ const footer = HelpDoc.blocks([
   HelpDoc.p("heddle --config heddle.yaml              run as the file says"),
   HelpDoc.p("HEDDLE_LISTENERS_TCP_PORT=1884 heddle    run on another port"),
   HelpDoc.p("heddle config > heddle.yaml              begin a file with what is in force"),
-  HelpDoc.p("heddle check heddle.yaml                 list everything that is wrong with a file")
+  HelpDoc.p("heddle check heddle.yaml                 list everything that is wrong with a file"),
+  HelpDoc.p("heddle backup monday.db                  copy the database while the broker runs"),
+  HelpDoc.p("heddle restore monday.db                 bring it back, with the broker stopped"),
+  HelpDoc.p("heddle db stats                          see what the database holds")
 ])
 
 const rootCommand = <E, R>(start: (config: Config) => Effect.Effect<void, E, R>, env: Environment) => {
@@ -119,7 +124,17 @@ const rootCommand = <E, R>(start: (config: Config) => Effect.Effect<void, E, R>,
     )
   )
 
-  return Command.withSubcommands(root, [startCommand, configCommand, checkCommand])
+  const databaseAccess = {
+    option: configOption,
+    load: (own: Option.Option<string>) =>
+      Effect.flatMap(fileOf(own), (file) => loadConfig({ file: chosen(file), env }))
+  }
+  return Command.withSubcommands(root, [
+    startCommand,
+    configCommand,
+    checkCommand,
+    ...databaseCommands(databaseAccess)
+  ])
 }
 
 const logLevels: Readonly<Record<LogLevel.LogLevel["_tag"], Config["log"]["level"]>> = {

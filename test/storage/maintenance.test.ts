@@ -365,7 +365,7 @@ describe("a restored backup", () => {
     {
       name: "is no database",
       spoil: (file) => writeFileSync(file, "words, words, words. ".repeat(500)),
-      says: /^cannot read \S*b\.db: file is not a database \(SQLITE_NOTADB\)\. Nothing was changed\. Name a file/
+      says: /^cannot read \S*b\.db: file is not a database \(SQLITE_NOTADB\)\. Nothing was changed\. Name/
     },
     {
       name: "is of another program",
