@@ -13,7 +13,7 @@ import { StorageError } from "../../StorageError.ts"
 import { applicationId, Database, textAt } from "../Database.ts"
 import { failureOf } from "../failure.ts"
 import { schemaVersion } from "../schema.ts"
-import { becauseOf, refused, withFiles } from "./files.ts"
+import { becauseOf, refused } from "./files.ts"
 
 /** What a file is to whoever opens it: it decides what can be done when something is wrong with it. */
 export type Role = "database" | "backup"
@@ -26,30 +26,41 @@ export interface Reading {
   readonly schema: number
 }
 
-const waysOut: Readonly<
-  Record<Role, { readonly missing: string; readonly foreign: string; readonly damaged: string }>
-> = {
+interface WaysOut {
+  readonly missing: string
+  readonly foreign: string
+  readonly damaged: string
+  readonly other: string
+}
+
+const waysOut: Readonly<Record<Role, WaysOut>> = {
   database: {
     missing: "A broker makes it when it first starts; storage.path says where.",
     foreign: "It was left as it is. storage.path says where the database is.",
-    damaged: "It is damaged and was left as it is. `heddle restore` brings a backup back."
+    damaged: "It is damaged and was left as it is. `heddle restore` brings a backup back.",
+    other: "It was left as it is."
   },
   backup: {
     missing: "Nothing was changed.",
     foreign: "Nothing was changed. Name a file that `heddle backup` wrote.",
-    damaged: "It is damaged, and nothing was changed. Take another backup."
+    damaged: "It is damaged, and nothing was changed. Take another backup.",
+    other: "Nothing was changed."
   }
 }
+
+const notAllowed = "Run this as the user that the broker runs as."
 
 /** Opens `file`; closed with the scope. */
 export const openReading = (file: string, role: Role): Effect.Effect<Reading, StorageError, Scope.Scope> =>
   Effect.gen(function* () {
-    const { foreign, missing } = waysOut[role]
-    const { isFile } = yield* withFiles(`cannot read ${file}`, missing, () => {
-      accessSync(file, constants.R_OK)
-      return { isFile: statSync(file).isFile() }
+    const isFile = yield* Effect.try({
+      try: () => {
+        accessSync(file, constants.R_OK)
+        return statSync(file).isFile()
+      },
+      catch: (cause) => readError(cause, file, role)
     })
-    if (!isFile) return yield* refused(`${file} is not a file`, foreign)
+    if (!isFile) return yield* refused(`${file} is not a file`, waysOut[role].foreign)
     const database = yield* connect(file).pipe(Effect.mapError((error) => readError(error, file, role)))
     const schema = yield* schemaOf(database, file, role).pipe(
       Effect.mapError((error) => readError(error, file, role))
@@ -94,11 +105,21 @@ const schemaOf = (
 /** What SQLite says when reading fails, with what can be done. */
 export const readError = (thrown: unknown, file: string, role: Role): StorageError => {
   if (thrown instanceof StorageError) return thrown
+  return new StorageError({
+    reason: `cannot read ${file}: ${becauseOf(thrown)}. ${wayOutOf(thrown, role)}`,
+    cause: thrown
+  })
+}
+
+const wayOutOf = (thrown: unknown, role: Role): string => {
   const { code, isCorrupt } = failureOf(thrown)
-  const { damaged, foreign } = waysOut[role]
-  const isForeign = code === "SQLITE_NOTADB" && role === "backup"
-  const wayOut = isForeign ? `. ${foreign}` : isCorrupt ? `. ${damaged}` : ""
-  return new StorageError({ reason: `cannot read ${file}: ${becauseOf(thrown)}${wayOut}`, cause: thrown })
+  const { damaged, foreign, missing, other } = waysOut[role]
+  if (code === "ENOENT") return missing
+  // SQLite keeps a file of its own beside the database, also when it only reads.
+  if (code === "EACCES" || /^SQLITE_(CANTOPEN|READONLY|PERM)/.test(code)) return notAllowed
+  // What is no database at all may be one whose beginning was overwritten.
+  if (code === "SQLITE_NOTADB" && role === "backup") return foreign
+  return isCorrupt ? damaged : other
 }
 
 /** Fails unless the database has this program's schema, which the queries of some are made for. */
