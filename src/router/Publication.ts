@@ -126,9 +126,14 @@ export class Publication implements PublishContent {
     return this.payloadEnd - this.payloadStart + this.forwardedProperties.length + this.topic.bytes.length
   }
 
-  /** A view of the payload, valid as long as the publication. */
+  /**
+   * A view of the payload, valid as long as the publication. One that was kept is mostly a buffer of its own,
+   * and a view of that is one more object for each message that is stored.
+   */
   get payload(): Uint8Array {
-    return this.source.subarray(this.payloadStart, this.payloadEnd)
+    const { payloadEnd, payloadStart, source } = this
+    if (payloadStart === 0 && payloadEnd === source.length) return source
+    return source.subarray(payloadStart, payloadEnd)
   }
 
   isExpired(nowMs: number): boolean {
