@@ -1,6 +1,7 @@
 /**
  * The command line: `heddle`, `heddle start`, `heddle config`, `heddle check`, and the commands that look
- * after the database: `heddle backup`, `heddle restore`, `heddle db check` and `heddle db stats`.
+ * after users and the database: `heddle passwd`, `heddle backup`, `heddle restore`, `heddle db check` and
+ * `heddle db stats`.
  *
  * It reads the configuration and prints; running a broker is the `start` that it is given. Whatever goes
  * wrong is told here, once: a mistake of the user's as its message, a defect with its cause. So the caller
@@ -24,8 +25,10 @@ import manifest from "../../package.json" with { type: "json" }
 import { type Config, loadConfig, resolveConfig } from "../config/Config.ts"
 import { configurationYaml } from "../config/ConfigText.ts"
 import { fileVariable } from "../config/Resolution.ts"
+import { checkAuthentication } from "./authentication.ts"
 import { databaseCommands } from "./database.ts"
 import { checkFiles } from "./listeners.ts"
+import { passwdCommand } from "./passwd.ts"
 
 export const version: string = manifest.version
 
@@ -70,6 +73,7 @@ const footer = HelpDoc.blocks([
   HelpDoc.p("HEDDLE_LISTENERS_TCP_PORT=1884 heddle    run on another port"),
   HelpDoc.p("heddle config > heddle.yaml              begin a file with what is in force"),
   HelpDoc.p("heddle check heddle.yaml                 list everything that is wrong with a file"),
+  HelpDoc.p("heddle passwd passwords ada              set a user's password"),
   HelpDoc.p("heddle backup monday.db                  copy the database while the broker runs"),
   HelpDoc.p("heddle restore monday.db                 bring it back, with the broker stopped"),
   HelpDoc.p("heddle db stats                          see what the database holds")
@@ -116,6 +120,7 @@ const rootCommand = <E, R>(start: (config: Config) => Effect.Effect<void, E, R>,
     Effect.fnUntraced(function* ({ file }) {
       const { config } = yield* resolveConfig({ file: Option.some(file), env })
       yield* checkFiles(config)
+      yield* checkAuthentication(config)
       yield* Console.log(`${file}: ok`)
     })
   ).pipe(
@@ -133,6 +138,7 @@ const rootCommand = <E, R>(start: (config: Config) => Effect.Effect<void, E, R>,
     startCommand,
     configCommand,
     checkCommand,
+    passwdCommand(),
     ...databaseCommands(databaseAccess)
   ])
 }

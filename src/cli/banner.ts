@@ -13,7 +13,7 @@ export interface BannerFacts {
   readonly listening: ReadonlyArray<Listening>
   /** Where sessions and messages are kept: `inMemory`, or a place. */
   readonly storage: string
-  readonly anonymous: Config["authentication"]["anonymous"]
+  readonly authentication: Pick<Config["authentication"], "anonymous" | "methods">
 }
 
 /** The storage line of a broker without a database. */
@@ -29,21 +29,35 @@ const survived: Readonly<Record<DurabilityLevel, string>> = {
 export const inDatabase = (path: string, durability: DurabilityLevel): string =>
   `in ${resolve(path)}; ${survived[durability]}`
 
-const admitted: Readonly<Record<BannerFacts["anonymous"], string>> = {
+type Anonymous = Config["authentication"]["anonymous"]
+
+const admitted: Readonly<Record<Anonymous, string>> = {
   loopback: "clients on this machine; others are refused (authentication.anonymous is loopback)",
   always: "everyone who can reach it (authentication.anonymous is always)",
   never: "nobody (authentication.anonymous is never)"
 }
 
-export const banner = ({ version, listening, storage, anonymous }: BannerFacts): string => {
+/** Who may connect without credentials where others have some. */
+const admittedWithout: Readonly<Record<Anonymous, string>> = {
+  loopback: "; without credentials clients on this machine (authentication.anonymous is loopback)",
+  always: "; without credentials everyone who can reach it (authentication.anonymous is always)",
+  never: ""
+}
+
+const admission = ({ anonymous, methods }: BannerFacts["authentication"]): string =>
+  methods.length === 0
+    ? admitted[anonymous]
+    : `clients that authenticate by ${methods.join(", ")}${admittedWithout[anonymous]}`
+
+export const banner = ({ version, listening, storage, authentication }: BannerFacts): string => {
   const nameWidth = Math.max(0, ...listening.map(({ name }) => name.length))
   const places = listening.map(({ name, address }) => `${name.padEnd(nameWidth)}  ${address}`)
   return [
     `Heddle ${version}`,
     ...block("listens", places.length > 0 ? places : ["nowhere"]),
     ...block("stores", [storage]),
-    ...block("admits", [admitted[anonymous]]),
-    ...block("try", anonymous === "never" ? [] : firstTry(listening))
+    ...block("admits", [admission(authentication)]),
+    ...block("try", authentication.anonymous === "never" ? [] : firstTry(listening))
   ].join("\n")
 }
 

@@ -7,8 +7,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
-import { Authenticator } from "../auth/Authenticator.ts"
 import { Authorizer } from "../auth/Authorizer.ts"
+import type { AuthFileUnusable } from "../auth/WatchedFile.ts"
 import { Broker } from "../Broker.ts"
 import type { Config } from "../config/Config.ts"
 import { EventSink } from "../events/EventSink.ts"
@@ -18,18 +18,20 @@ import { layerSqlite } from "../storage/sqlite.ts"
 import { ClientBalancer } from "../tenant/ClientBalancer.ts"
 import { TenantDirectory } from "../tenant/TenantDirectory.ts"
 import { type ListenError, Transports } from "../transport/Transport.ts"
+import { authenticatorLayer } from "./authentication.ts"
 import { banner, inDatabase, inMemory } from "./banner.ts"
 import { version } from "./Cli.ts"
 import { type FileUnreadable, listenersOf } from "./listeners.ts"
 
-export const start = (
-  config: Config
-): Effect.Effect<void, ListenError | FileUnreadable | StorageError, FileSystem.FileSystem> =>
+/** Why a broker cannot start. */
+type StartError = ListenError | FileUnreadable | StorageError | AuthFileUnusable
+
+export const start = (config: Config): Effect.Effect<void, StartError, FileSystem.FileSystem> =>
   Effect.gen(function* () {
     const broker = yield* Broker
-    const { anonymous } = config.authentication
+    const { authentication } = config
     yield* Console.log(
-      banner({ version, listening: broker.listening, storage: storagePlace(config), anonymous })
+      banner({ version, listening: broker.listening, storage: storagePlace(config), authentication })
     )
     yield* Effect.onInterrupt(Effect.never, () => {
       const { connections } = broker.census()
@@ -38,9 +40,7 @@ export const start = (
   }).pipe(Effect.provide(brokerLayer(config)), Effect.provide(logLayer(config.log)))
 
 /** The broker of a configuration. */
-export const brokerLayer = (
-  config: Config
-): Layer.Layer<Broker, ListenError | FileUnreadable | StorageError, FileSystem.FileSystem> => {
+export const brokerLayer = (config: Config): Layer.Layer<Broker, StartError, FileSystem.FileSystem> => {
   const { authentication, limits, session, shutdown } = config
   return Broker.layer({
     packetBytesMax: limits.packetBytesMax,
@@ -51,9 +51,12 @@ export const brokerLayer = (
     willsAtShutdown: shutdown.wills
   }).pipe(
     Layer.provide([
-      Authenticator.layerAnonymous(authentication.anonymous),
-      Authorizer.layerAllowAll,
-      TenantDirectory.layerSingle(session),
+      authenticatorLayer(authentication),
+      Authorizer.layerGranted,
+      // Who authenticates says which tenant a client is of; without that there is only one.
+      authentication.methods.length === 0
+        ? TenantDirectory.layerSingle(session)
+        : TenantDirectory.layerTable(() => session),
       ClientBalancer.layerStay,
       EventSink.layerLog,
       storageLayer(config),

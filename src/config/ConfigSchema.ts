@@ -7,6 +7,7 @@
 
 import * as Schema from "effect/Schema"
 import { defaultTenantSettings, NEVER_EXPIRES, type TenantSettings } from "../tenant/TenantSettings.ts"
+import { Authentication } from "./AuthenticationSchema.ts"
 import { boolean, describe, duration, integer, oneOf, oneOfNumbers, seconds, size, text } from "./Key.ts"
 import { Listeners } from "./ListenerSchema.ts"
 
@@ -15,15 +16,6 @@ const sizeMax = 1024 ** 4
 
 /** The largest Remaining Length that MQTT can express. (5.0, section 1.5.5) */
 const packetBytesLimit = 268_435_455
-
-const Authentication = Schema.Struct({
-  anonymous: describe(
-    oneOf("loopback", "always", "never"),
-    "Which clients may connect: those on this machine (by a loopback address), all, or none. User names " +
-      "and passwords are not looked at",
-    "loopback"
-  )
-})
 
 const Limits = Schema.Struct({
   handshakeTimeout: describe(

@@ -5,8 +5,8 @@
 import { dirname, resolve } from "node:path"
 
 /**
- * The content of a configuration file with the paths of its listeners and its storage made absolute. What has
- * no such shape stays.
+ * The content of a configuration file with the paths of its listeners, its storage and its authentication
+ * made absolute. What has no such shape stays.
  */
 export const withAbsolutePaths = (file: string, content: unknown): unknown => {
   const folder = dirname(resolve(file))
@@ -20,7 +20,10 @@ export const withAbsolutePaths = (file: string, content: unknown): unknown => {
     return transport === "unix" ? mapKeys(secured, ["path"], absolute) : secured
   }
   const stored = mapKeys(content, ["storage"], (storage) => mapKeys(storage, ["path"], absolute))
-  return mapKeys(stored, ["listeners"], (listeners) =>
+  const authenticated = mapKeys(stored, ["authentication"], (authentication) =>
+    mapKeys(authentication, ["passwordFile"], (section) => mapKeys(section, ["path"], absolute))
+  )
+  return mapKeys(authenticated, ["listeners"], (listeners) =>
     isRecord(listeners)
       ? Object.fromEntries(Object.entries(listeners).map(([name, value]) => [name, listener(name, value)]))
       : listeners

@@ -134,6 +134,15 @@ export const boolean = key(Schema.Boolean, { allowed: "true or false", read: rea
 export const oneOf = <const Words extends readonly [string, ...Array<string>]>(...words: Words) =>
   key(Schema.Literal(...words), { allowed: `one of ${words.join(", ")}` })
 
+/** Some of the words, each at most once, in an order that means something. */
+export const wordsOf = <const Words extends readonly [string, ...Array<string>]>(...words: Words) =>
+  key(
+    Schema.Array(Schema.Literal(...words)).pipe(
+      Schema.filter((chosen) => new Set(chosen).size === chosen.length)
+    ),
+    { allowed: `a list of ${words.join(", ")}, each at most once`, read: readList }
+  )
+
 export const oneOfNumbers = <const Numbers extends readonly [number, ...Array<number>]>(
   ...numbers: Numbers
 ) => key(Schema.Literal(...numbers), { allowed: `one of ${numbers.join(", ")}`, read: readNumber })

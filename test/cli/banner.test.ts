@@ -8,8 +8,10 @@ const facts: BannerFacts = {
     { name: "browser", transport: "ws", address: "ws://[::]:8083/mqtt", port: 8083 }
   ],
   storage: inMemory,
-  anonymous: "loopback"
+  authentication: { anonymous: "loopback", methods: [] }
 }
+
+type Anonymous = BannerFacts["authentication"]["anonymous"]
 
 describe("the start-up banner", () => {
   test("says what listens where, what is stored where, who may connect, and how to try it", () => {
@@ -32,7 +34,12 @@ describe("the start-up banner", () => {
   })
 
   test("does not hide that everyone may connect", () => {
-    expect(banner({ ...facts, anonymous: "always" })).toContain("everyone")
-    expect(banner({ ...facts, anonymous: "never" })).toEndWith("nobody (authentication.anonymous is never)")
+    const text = (anonymous: Anonymous, ...methods: BannerFacts["authentication"]["methods"]) =>
+      banner({ ...facts, authentication: { anonymous, methods } })
+    expect(text("always")).toContain("everyone")
+    expect(text("never")).toEndWith("nobody (authentication.anonymous is never)")
+    expect(text("never", "password-file")).toEndWith("admits   clients that authenticate by password-file")
+    expect(text("always", "password-file")).toContain("by password-file; without credentials everyone")
+    expect(text("loopback", "password-file")).toContain("without credentials clients on this machine")
   })
 })

@@ -35,6 +35,11 @@ describe("paths in a configuration file", () => {
       }
     ],
     [
+      "of users are meant from there as well",
+      { authentication: { methods: ["password-file"], passwordFile: { path: "users" } } },
+      { authentication: { methods: ["password-file"], passwordFile: { path: "/etc/heddle/users" } } }
+    ],
+    [
       "are left to the schema when they have no such shape",
       { listeners: [1], log: 3 },
       { listeners: [1], log: 3 }

@@ -95,7 +95,18 @@ describe("values", () => {
     )
   })
 
+  const methods = fixedLeaves.find(({ path }) => path === "authentication.methods")?.facts.allowed
   const refused: ReadonlyArray<readonly [name: string, content: unknown, problem: string]> = [
+    [
+      "a method twice",
+      { authentication: { methods: ["password-file", "password-file"] } },
+      `authentication.methods: ["password-file","password-file"] is not allowed; expected ${methods}`
+    ],
+    [
+      "a method that does not exist",
+      { authentication: { methods: ["guess"] } },
+      `authentication.methods: ["guess"] is not allowed; expected ${methods}`
+    ],
     [
       "a duration without its unit",
       { limits: { handshakeTimeout: 10 } },
