@@ -24,6 +24,8 @@ export class Backlog {
   private tailCount = 0
   /** A page was asked for. */
   isAsked = false
+  /** What the page that was asked for shows for certain: everything on record up to this position. */
+  askedTo = -1
 
   /** Messages on record, of which the queue may hold none. */
   static of({ bytes, positions }: QueueIndex, sentBefore: number): Backlog {
@@ -55,6 +57,11 @@ export class Backlog {
   /** The lowest position; undefined when nothing is left. */
   get first(): number | undefined {
     return this.positions[this.head] ?? this.oldestInTail()?.position
+  }
+
+  /** The highest position on record; -1 when nothing is. */
+  get lastOnRecord(): number {
+    return this.positions[this.positions.length - 1] ?? -1
   }
 
   push(entry: OutboundEntry): void {

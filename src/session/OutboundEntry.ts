@@ -32,6 +32,8 @@ export class OutboundEntry implements EnqueueRecord {
   recorded: Recorded = Recorded.Pending
   /** The journal has committed it; also said of one that is never put on record. */
   isStored = false
+  /** PUBREC is on record: PUBREL may be sent. */
+  isReleaseStored = false
   /** Its publisher is not told of a message that is neither stored nor acknowledged. */
   isHolding = false
 

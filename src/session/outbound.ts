@@ -357,7 +357,10 @@ export const onAck = (
         entry.phase = Phase.Released
         recordRelease(state, entry, out)
         const { link } = state
-        out.afterCommit(() => link?.sendAck("Pubrel", ack.packetId, ReasonCode.Success, ""))
+        out.afterCommit(() => {
+          entry.isReleaseStored = true
+          link?.sendAck("Pubrel", ack.packetId, ReasonCode.Success, "")
+        })
       }
       break
     case "Pubcomp":

@@ -32,6 +32,7 @@ export const refill = (state: SessionState, queue: OutboundQueue, out: SessionOu
   if (backlog === undefined || backlog.isAsked || queue.waiting > REFILL_AT) return false
   if (backlog.onRecord > 0) {
     backlog.isAsked = true
+    backlog.askedTo = backlog.lastOnRecord
     out.readBacklog(backlog, backlog.first ?? 0)
     return false
   }
@@ -84,10 +85,12 @@ const takeUp = (
   out: SessionOutputs
 ): ReadonlyArray<OutboundEntry> => {
   const released: Array<OutboundEntry> = []
-  for (const delivery of deliveries) {
+  // What came onto the record since the page was asked for may be missing among later ones that it shows: it
+  // is not passed over, and what of that is still in memory not taken twice.
+  const certain = deliveries.filter(({ position }) => position <= backlog.askedTo)
+  for (const delivery of certain) {
     state.counters.droppedExpired += backlog.skipTo(delivery.position)
-    // What has come onto the record since is in memory still: it is not taken twice.
-    if (backlog.onRecord === 0 || backlog.first !== delivery.position) continue
+    if (backlog.first !== delivery.position) continue
     backlog.shift()
     const entry = entryOf(state, delivery, out)
     if (delivery.position >= queue.sentBefore) {
@@ -96,11 +99,13 @@ const takeUp = (
     }
     entry.wasSent = true
     entry.phase = delivery.isReleased ? Phase.Released : Phase.Published
+    entry.isReleaseStored = delivery.isReleased
     queue.owe(entry)
     if (delivery.isReleased) released.push(entry)
   }
   // The store has swept the rest.
-  if (deliveries.length === 0) state.counters.droppedExpired += backlog.skipTo(Number.POSITIVE_INFINITY)
+  if (deliveries.length === 0 || certain.length < deliveries.length)
+    state.counters.droppedExpired += backlog.skipTo(backlog.askedTo + 1)
   return released
 }
 

@@ -3,6 +3,7 @@
  */
 
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { Link } from "./Link.ts"
 import { type OutboundEntry, Phase } from "./OutboundEntry.ts"
 import type { OutboundQueue } from "./OutboundQueue.ts"
 import { mayPublish, pump, sendEntry } from "./outbound.ts"
@@ -43,15 +44,22 @@ export const sendOwed = (
   for (let entry = queue.next(); entry !== undefined; entry = queue.next()) {
     if (entry.phase === Phase.Released) {
       queue.advance(entry)
-      if (owed.delete(entry)) sendPubrel(queue, entry, out)
+      if (owed.delete(entry)) sendPubrel(link, queue, entry, out)
     } else if (mayPublish(state, link)) {
       sendEntry(state, entry, nowMs, out)
     } else {
       break
     }
   }
-  for (const entry of owed) sendPubrel(queue, entry, out)
+  for (const entry of owed) sendPubrel(link, queue, entry, out)
 }
 
-const sendPubrel = (queue: OutboundQueue, entry: OutboundEntry, out: SessionOutputs): void =>
-  out.sendAck("Pubrel", queue.packetIdOf(entry), ReasonCode.Success, "")
+/**
+ * PUBREL lets the client forget the message: that PUBREC came must be on record by then. If it is not yet, it
+ * is committed before what this turn records of the connection. [MQTT-4.3.3-12]
+ */
+const sendPubrel = (link: Link, queue: OutboundQueue, entry: OutboundEntry, out: SessionOutputs): void => {
+  const send = () => link.sendAck("Pubrel", queue.packetIdOf(entry), ReasonCode.Success, "")
+  if (entry.isReleaseStored) send()
+  else out.afterCommit(send)
+}

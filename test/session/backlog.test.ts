@@ -1,4 +1,6 @@
 import { describe, expect, test } from "bun:test"
+import { letGo, onBacklogPage } from "../../src/session/refill.ts"
+import { Recorded } from "../../src/storage/DurableRecord.ts"
 import type { TenantSettings } from "../../src/tenant/TenantSettings.ts"
 import { Machine } from "./Machine.ts"
 
@@ -40,6 +42,29 @@ describe("what waits for an absent client", () => {
     expect([machine.state.backlog?.onRecord ?? 0, machine.inflight]).toEqual([0, 3])
     machine.commit()
     expect([machine.state.queue?.size, machine.state.backlog?.onRecord]).toEqual([0, 3])
+  })
+
+  test("is not passed over by a page that was read before it came onto the record", () => {
+    const machine = away()
+    machine.give({ payload: "0", qos: 1 })
+    machine.isSlowToCommit = true
+    machine.connect({ properties })
+    machine.give({ payload: "1", qos: 2 })
+    machine.give({ payload: "2", qos: 1 })
+    const backlog = machine.state.backlog!
+    for (const entry of backlog.entries()) {
+      entry.recorded = Recorded.Written
+      entry.isStored = true
+      machine.durable.apply(entry)
+    }
+    letGo(machine.state)
+    const deliveries = machine.durable.queue("default", "client").filter(({ position }) => position !== 1)
+    const page = { _tag: "BacklogPage", backlog, from: 0, deliveries } as const
+    onBacklogPage(machine.state, page, machine.nowMs, machine)
+    expect(published(machine)).toEqual([1])
+    machine.commit()
+    expect(published(machine)).toEqual([2, 3])
+    expect(machine.counters.droppedExpired).toBe(0)
   })
 
   test("comes in its order, page by page, as its client acknowledges it", () => {
