@@ -27,6 +27,8 @@ export class HeldJournal {
   private waiting: Array<JournalUnit> = []
   private taken: Array<Taken> = []
   private committed: Array<JournalUnit> = []
+  /** Parts of queues that were read, and not told yet. */
+  private readonly answers: Array<() => void> = []
   private isHeld = false
   private isDead = false
   private sequence = 1
@@ -34,7 +36,7 @@ export class HeldJournal {
   constructor(
     /** What an earlier journal has committed. */
     readonly state: DurableState,
-    /** Records of this kind are not committed, although it says so: a broken journal, to see that it shows. */
+    /** Records of this kind are not committed, although it says so: to see that it shows. */
     private readonly loses: DurableRecord["_tag"] | undefined
   ) {}
 
@@ -50,8 +52,10 @@ export class HeldJournal {
         // It sees every unit that was appended before.
         this.take(Number.POSITIVE_INFINITY, true)
         this.commit(Number.POSITIVE_INFINITY)
-        if (!this.isHeld) queueMicrotask(() => this.drain(true))
-        answer(queuePage(this.state, request))
+        const page = queuePage(this.state, request)
+        if (this.isHeld) return void this.answers.push(() => answer(page))
+        queueMicrotask(() => this.drain(true))
+        answer(page)
       }
     }),
     Layer.succeed(RetainedStore, {
@@ -106,6 +110,8 @@ export class HeldJournal {
 
   tell(count: number): void {
     for (const unit of this.committed.splice(0, count)) unit.committed(undefined)
+    // What was read is older than what has been told.
+    for (const answer of this.answers.splice(0)) answer()
   }
 
   private append(unit: JournalUnit): void {

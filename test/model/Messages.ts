@@ -60,13 +60,11 @@ export class Copies {
     return copy
   }
 
-  /** Nothing counts as seen; what was seen need not come again, and may. */
+  /** Nothing counts as seen; nothing need come, and all may. */
   forget(): void {
     this.lastSeen.clear()
-    for (const copy of this.byMessage.values()) {
-      if (copy.seen > 0) copy.isOwed = false
-      Object.assign(copy, { seen: 0, seenAtQos2: 0, done: 0 })
-    }
+    for (const copy of this.byMessage.values())
+      Object.assign(copy, { isOwed: false, wasSure: false, seen: 0, seenAtQos2: 0, done: 0 })
   }
 
   /** False when a message of the same publisher, topic and QoS that is surely later was seen before. */

@@ -60,6 +60,22 @@ const mended: ReadonlyArray<readonly [name: string, trace: ReadonlyArray<Step>]>
     ]
   ],
   [
+    "PUBREL to a client that comes back before its PUBREC is on record",
+    [
+      connect("a"),
+      { _tag: "Subscribe", client: "a", filter: "t/0", qos: 2 },
+      { _tag: "Subscribe", client: "a", filter: "w/#", qos: 2 },
+      { _tag: "Hold", client: "a" },
+      connect("b", { will }),
+      publish(2),
+      hold,
+      connect("b"),
+      { _tag: "Release", client: "a" },
+      connect("a"),
+      crash
+    ]
+  ],
+  [
     "a message that was acknowledged before it was written, and before an older one",
     [
       connect("a"),

@@ -1,4 +1,4 @@
-/** A shorter trace that goes wrong as well: steps are left out, many at a time at first, as long as it does. */
+/** A shorter trace that goes wrong as well: steps are left out, many at first, as long as it does. */
 
 export const shrink = async <T>(
   trace: ReadonlyArray<T>,
