@@ -6,7 +6,13 @@
  * needs by itself, so that it may also measure parts without a broker around them.
  */
 
+import { subscriptionGrowth } from "./growth.ts"
+import { noisyNeighbour } from "./neighbours.ts"
 import { offlineFill } from "./offline.ts"
+import { stuckSubscribers } from "./stuck.ts"
+import { manySubscriptions } from "./subscriptions.ts"
+import { manyTenants } from "./tenants.ts"
+import { tlsConnections } from "./tls.ts"
 
 /** How a measurement is run. */
 export interface CapacityOptions {
@@ -42,4 +48,12 @@ export interface CapacityScenario {
   readonly run: (options: CapacityOptions) => Promise<ReadonlyArray<CapacityRow>>
 }
 
-export const capacityScenarios: ReadonlyArray<CapacityScenario> = [offlineFill]
+export const capacityScenarios: ReadonlyArray<CapacityScenario> = [
+  manySubscriptions,
+  subscriptionGrowth,
+  manyTenants,
+  noisyNeighbour,
+  stuckSubscribers,
+  tlsConnections,
+  offlineFill
+]
