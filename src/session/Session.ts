@@ -67,6 +67,11 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     return this.state.identity.principal
   }
 
+  /** Of its last connection. */
+  get epoch(): number {
+    return this.state.epoch
+  }
+
   /** For lifecycle messages, whose number others bound. */
   signal(message: SessionMessage): void {
     this.actor.signal(message)

@@ -159,7 +159,8 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   protected commit(): void {
     const { turnRecords } = this
     if (turnRecords === undefined) return
-    if (turnRecords.advancedTo >= 0) recordAdvance(this.state, turnRecords.advancedTo, this)
+    const { advancedIn: epoch, advancedTo: before } = turnRecords
+    if (before >= 0) recordAdvance(this.state, { epoch, before }, this)
     this.turnRecords = undefined
     turnRecords.commit(
       (unit) => this.append(unit),
@@ -227,6 +228,7 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
 
   advance(before: number): void {
     this.onRecord.advancedTo = before
+    this.onRecord.advancedIn = this.state.epoch
   }
 
   get isStorageFailing(): boolean {

@@ -18,8 +18,12 @@ export class TurnRecords {
   private readonly copies: Array<OutboundEntry> = []
   private readonly actions: Array<() => void> = []
   private readonly held: Array<Publication> = []
-  /** Nothing below this position is held; -1 when the turn has not moved it. */
+  /**
+   * Nothing below this position is held; -1 when the turn has not moved it. And the epoch that says so: the
+   * turn may have begun a session anew since.
+   */
   advancedTo = -1
+  advancedIn = 0
 
   add(record: SessionRecord): void {
     this.records.push(record)

@@ -142,8 +142,12 @@ export const recordGone = (state: SessionState, position: number, out: SessionOu
 }
 
 /** Nothing below that position is held any more. */
-export const recordAdvance = (state: SessionState, before: number, out: SessionOutputs): void => {
-  if (state.keepsState) out.record({ _tag: "Advance", ...keyOf(state), before })
+export const recordAdvance = (
+  state: SessionState,
+  advance: { readonly epoch: number; readonly before: number },
+  out: SessionOutputs
+): void => {
+  if (state.keepsState) out.record({ _tag: "Advance", ...keyOf(state), ...advance })
 }
 
 /** PUBREC came. One that is yet to be written is written so. */

@@ -90,6 +90,11 @@ export interface TenantContext {
 export class Tenant implements Behaviour<TenantMessage> {
   readonly counters = new Counters()
   private readonly sessions = new Map<string, Entry>()
+  /**
+   * The highest epoch of the sessions that have gone. Those that come begin above it: what a session has left
+   * behind, a will that is yet to be allowed for instance, must not be taken for its successor's.
+   */
+  private lastEpoch = 0
   /** What an acknowledgement means from now on; may be changed at any time. */
   durability: DurabilityLevel
   private actor: Actor<TenantMessage>
@@ -300,6 +305,7 @@ export class Tenant implements Behaviour<TenantMessage> {
 
   private add(identity: Identity, permissions: Permissions): Entry {
     const state = new SessionState(identity.clientId, this.settings, this.counters, identity, permissions)
+    state.epoch = this.lastEpoch
     const session = new Session({
       state,
       runQueue: this.runQueue,
@@ -317,6 +323,7 @@ export class Tenant implements Behaviour<TenantMessage> {
   private remove(session: Session): void {
     if (this.sessions.get(session.clientId)?.session !== session) return
     this.sessions.delete(session.clientId)
+    this.lastEpoch = Math.max(this.lastEpoch, session.epoch)
     this.counters.sessions = this.sessions.size
     session.stop()
   }
