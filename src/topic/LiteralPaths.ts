@@ -1,6 +1,6 @@
 /**
- * Which ways through the levels of a topic lead to a filter at all: for every run of levels that filters begin
- * with, up to their first wildcard, whether one of them ends there or goes on with a wildcard.
+ * Which ways through the levels of a topic lead to a filter at all: for every run of levels that filters
+ * begin with, up to their first wildcard, whether one of them ends there or goes on with a wildcard.
  *
  * A walk through a tree is a chain of waits for memory when no cache holds the tree: table, slot, node, text,
  * characters, at every level, and only the last one tells that nobody wants the topic. Here each level is one
@@ -151,7 +151,7 @@ class CountTable {
     }
   }
 
-  /** Empties a place and closes the gap: a pair of the run behind it moves in, unless its own place is behind. */
+  /** Empties a place and closes the gap: a pair of the run behind it moves in, unless its place is behind. */
   #clear(cleared: number): void {
     const pairs = this.#pairs
     const mask = pairs.length - 1

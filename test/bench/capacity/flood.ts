@@ -1,6 +1,6 @@
 /**
- * The flows of one tenant against a broker until it is killed, in a process of its own that gives way to every
- * other. Prints, once a second, how many messages have been delivered in it.
+ * The flows of one tenant against a broker until it is killed, in a process of its own that gives way to
+ * every other. Prints, once a second, how many messages have been delivered in it.
  */
 
 import { setPriority } from "node:os"

@@ -1,5 +1,5 @@
 /**
- * Flows: a publisher and a subscriber of a tenant and what goes from one to the other, on one topic or on many.
+ * Flows: a publisher and a subscriber of a tenant and what goes from one to the other, on one topic or many.
  *
  * A payload begins with the instant it was sent. Every flow counts what arrives and notes how long it took
  * while its tally says so.

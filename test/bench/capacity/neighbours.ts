@@ -7,8 +7,8 @@
  *
  * Judged is what flooding adds: p99 beside the flood against p99 beside half of it. A broker that is at work
  * has pauses that an idle one has not (1.1 ms for a collection of the young generation, forty a second at two
- * million messages a second); against an idle broker the figure stands beside it. Tenants have the same weight
- * here: weights are proved by the dispatcher's own tests.
+ * million messages a second); against an idle broker the figure stands beside it. Tenants have the same
+ * weight here: weights are proved by the dispatcher's own tests.
  */
 
 import { setPriority } from "node:os"
