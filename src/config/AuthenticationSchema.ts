@@ -1,7 +1,14 @@
 /** The `authentication` section: in which ways clients prove who they are, and what each way needs. */
 
 import * as Schema from "effect/Schema"
-import { describe, duration, integer, oneOf, text, wordsOf } from "./Key.ts"
+import { boolean, describe, duration, integer, oneOf, secretOrNone, text, wordsOf } from "./Key.ts"
+
+/** A text that may be empty, which turns off what it is for. */
+const optional = (allowed: string, pattern: RegExp = /^/) => text(`${allowed}, or ""`, pattern)
+
+/** Secrets and keys come this way: in the clear only from this machine. */
+const safeUrl = /^$|^https:\/\/|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])([:/]|$)/
+const urlAllowed = "an https: URL (http: on this machine only)"
 
 const PasswordFile = Schema.Struct({
   path: describe(
@@ -21,9 +28,50 @@ const PasswordFile = Schema.Struct({
   )
 })
 
+const Jwt = Schema.Struct({
+  algorithm: describe(
+    oneOf("RS256", "ES256", "EdDSA", "HS256"),
+    "The one algorithm that tokens are signed by",
+    "RS256"
+  ),
+  secret: describe(secretOrNone("a secret of 32 bytes or more"), "The secret of HS256", ""),
+  file: describe(
+    optional("the path of a file"),
+    "The keys: a PEM file (public key or certificate) or a JSON Web Key Set; read again when it changes",
+    ""
+  ),
+  url: describe(
+    optional(urlAllowed, safeUrl),
+    "The keys: the URL of a JSON Web Key Set; fetched again for a token that names an unknown key",
+    ""
+  ),
+  refresh: describe(duration(1000, 86_400_000), "Age at which the keys of `url` are fetched again", "10m"),
+  refreshMin: describe(duration(1000, 86_400_000), "The least time between two fetches", "30s"),
+  issuer: describe(optional("the claim iss"), "Who issues the tokens", ""),
+  audience: describe(optional("the claim aud"), "Whom the tokens are for", ""),
+  leeway: describe(duration(0, 600_000), "What the clocks of issuer and broker may differ", "30s"),
+  expiryRequired: describe(boolean, "Refuse tokens without `exp`, which would be good for ever", true),
+  tenantClaim: describe(
+    optional("a claim"),
+    'The claim that names the tenant, required if named; "" is the tenant `default` for all',
+    "tenant"
+  ),
+  principalClaim: describe(text("a claim"), "The claim that names the principal", "sub"),
+  clientIdClaim: describe(
+    optional("a claim"),
+    "The claim that lists the client identifiers that may use the token, required if named",
+    ""
+  ),
+  rulesClaim: describe(
+    optional("a claim"),
+    "The claim with access rules, required if named: a list of { permission, action, topicFilter }",
+    ""
+  )
+})
+
 export const Authentication = Schema.Struct({
   methods: describe(
-    wordsOf("password-file"),
+    wordsOf("password-file", "jwt"),
     "How clients authenticate. Asked in this order; the first that knows a client decides, nobody means no",
     []
   ),
@@ -38,5 +86,33 @@ export const Authentication = Schema.Struct({
     "What a method may take for its answer; one that takes longer refuses",
     "10s"
   ),
-  passwordFile: PasswordFile
+  passwordFile: PasswordFile,
+  jwt: Jwt
 })
+
+/**
+ * Rules between the keys of the section, as [key, what is wrong]. `valueOf` answers for keys given or
+ * defaulted, by their paths in the section.
+ */
+export const authenticationConflicts = (
+  valueOf: (key: string) => unknown
+): ReadonlyArray<readonly [key: string, wrong: string]> => {
+  const methods = valueOf("methods")
+  const isChosen = (method: string): boolean => Array.isArray(methods) && methods.includes(method)
+  return isChosen("jwt") ? jwtConflicts((key) => valueOf(`jwt.${key}`)) : []
+}
+
+const jwtConflicts = (
+  valueOf: (key: string) => unknown
+): ReadonlyArray<readonly [key: string, wrong: string]> => {
+  const given = ["secret", "file", "url"].filter((key) => (valueOf(key) ?? "") !== "")
+  if (given.length !== 1) return [["jwt", "needs keys: one of jwt.secret, jwt.file and jwt.url"]]
+  const isShared = valueOf("algorithm") === "HS256"
+  if (isShared !== (given[0] === "secret") && given[0] !== "file") {
+    const wrong = isShared
+      ? "is for public keys; algorithm HS256 needs jwt.secret"
+      : `is for algorithm HS256; ${valueOf("algorithm")} needs jwt.file or jwt.url`
+    return [[`jwt.${given[0]}`, wrong]]
+  }
+  return []
+}

@@ -19,7 +19,7 @@ export const configurationYaml = (entries: Resolved["entries"]): string => {
     const listener = listenerKey(path)
     const transport = listener && entries.get(`listeners.${listener.name}.transport`)?.value
     if (listener !== undefined && misplacedKey(listener.key, transport) !== undefined) continue
-    const isSecret = secretKeys.has(listener?.key ?? path)
+    const isSecret = secretKeys.has(listener?.key ?? path) && entry.value !== ""
     insert(root, path.split("."), isSecret ? { ...entry, value: "<redacted>" } : entry)
   }
   return yamlOf(root, "")

@@ -10,7 +10,8 @@ import { dirname, resolve } from "node:path"
  */
 export const withAbsolutePaths = (file: string, content: unknown): unknown => {
   const folder = dirname(resolve(file))
-  const absolute = (value: unknown): unknown => (typeof value === "string" ? resolve(folder, value) : value)
+  const absolute = (value: unknown): unknown =>
+    typeof value === "string" && value !== "" ? resolve(folder, value) : value
   const certificate = (value: unknown): unknown => mapKeys(value, ["cert", "key", "ca"], absolute)
   const tls = (value: unknown): unknown =>
     mapKeys(certificate(value), ["sni"], (sni) => (Array.isArray(sni) ? sni.map(certificate) : sni))
@@ -21,7 +22,9 @@ export const withAbsolutePaths = (file: string, content: unknown): unknown => {
   }
   const stored = mapKeys(content, ["storage"], (storage) => mapKeys(storage, ["path"], absolute))
   const authenticated = mapKeys(stored, ["authentication"], (authentication) =>
-    mapKeys(authentication, ["passwordFile"], (section) => mapKeys(section, ["path"], absolute))
+    mapKeys(authentication, ["passwordFile", "jwt"], (section) =>
+      mapKeys(section, ["path", "file"], absolute)
+    )
   )
   return mapKeys(authenticated, ["listeners"], (listeners) =>
     isRecord(listeners)

@@ -157,6 +157,10 @@ export const texts = (allowed: string, pattern: RegExp = /./) =>
 export const secret = (allowed: string) =>
   key(Schema.Redacted(Schema.NonEmptyString), { allowed, secret: true })
 
+/** The same, and "" where there is none. */
+export const secretOrNone = (allowed: string) =>
+  key(Schema.Redacted(Schema.String), { allowed: `${allowed}, or ""`, secret: true })
+
 const isNetwork = (network: string): boolean => {
   try {
     return new CidrSet([network]) !== undefined

@@ -8,6 +8,7 @@
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
+import { authenticationConflicts } from "./AuthenticationSchema.ts"
 import { type Config, ConfigSchema } from "./ConfigSchema.ts"
 import { fixedLeaves, type Leaf, listenerLeaves, membersOf, upperSnake, variableOf } from "./Keys.ts"
 import {
@@ -251,6 +252,11 @@ const checkWhole = (entries: Entries, listeners: ReadonlySet<string>, problems: 
         key: `listeners.${name}`,
         message: `listens on ${address}, as does listeners.${owner}`
       })
+  }
+
+  for (const [key, wrong] of authenticationConflicts((path) => valueOf(`authentication.${path}`))) {
+    const path = `authentication.${key}`
+    problems.push({ key: keyAndSource(path, entries.get(path)), message: wrong })
   }
 
   const [min, max] = [valueOf("session.keepAliveMin"), valueOf("session.keepAliveMax")]

@@ -17,7 +17,11 @@ const content = {
   session: { sessionExpiryIntervalMax: "never", queuePolicy: "disconnect" }
 }
 
-const env = { HEDDLE_LOG_LEVEL: "debug", HEDDLE_LISTENERS_TLS_TLS_PASSPHRASE: "hunter2" }
+const env = {
+  HEDDLE_LOG_LEVEL: "debug",
+  HEDDLE_LISTENERS_TLS_TLS_PASSPHRASE: "hunter2",
+  HEDDLE_AUTHENTICATION_JWT_SECRET: "hunter2"
+}
 
 const { entries } = Either.getOrThrow(resolve({ file: { name: "heddle.yaml", content }, env }))
 
@@ -40,6 +44,7 @@ describe("`heddle config`", () => {
       "      key: k.pem # heddle.yaml",
       '      passphrase: "<redacted>" # HEDDLE_LISTENERS_TLS_TLS_PASSPHRASE',
       '      sni: [{"names":["*.example.com"],"cert":"d.pem","key":"l.pem"}] # heddle.yaml',
+      '    secret: "<redacted>" # HEDDLE_AUTHENTICATION_JWT_SECRET',
       "  packetBytesMax: 2MB # heddle.yaml",
       "  sessionExpiryIntervalMax: never # heddle.yaml",
       "  queuePolicy: disconnect # heddle.yaml",

@@ -103,6 +103,32 @@ describe("values", () => {
       `authentication.methods: ["password-file","password-file"] is not allowed; expected ${methods}`
     ],
     [
+      "tokens without keys",
+      { authentication: { methods: ["jwt"] } },
+      "authentication.jwt: needs keys: one of jwt.secret, jwt.file and jwt.url"
+    ],
+    [
+      "tokens with two kinds of keys",
+      { authentication: { methods: ["jwt"], jwt: { file: "a", url: "https://b" } } },
+      "authentication.jwt: needs keys: one of jwt.secret, jwt.file and jwt.url"
+    ],
+    [
+      "a secret for public keys",
+      { authentication: { methods: ["jwt"], jwt: { secret: "s" } } },
+      "authentication.jwt.secret: is for algorithm HS256; RS256 needs jwt.file or jwt.url"
+    ],
+    [
+      "a URL for a secret",
+      { authentication: { methods: ["jwt"], jwt: { algorithm: "HS256", url: "https://b" } } },
+      "authentication.jwt.url: is for public keys; algorithm HS256 needs jwt.secret"
+    ],
+    [
+      "keys in the clear over a network",
+      { authentication: { jwt: { url: "http://127.0.0.1.example.com/" } } },
+      'authentication.jwt.url: "http://127.0.0.1.example.com/" is not allowed; expected an https: URL (http: on ' +
+        'this machine only), or ""'
+    ],
+    [
       "a method that does not exist",
       { authentication: { methods: ["guess"] } },
       `authentication.methods: ["guess"] is not allowed; expected ${methods}`

@@ -1,0 +1,73 @@
+/**
+ * HTTP to services that the broker depends on: bounded in time and in bytes, and without redirects, which
+ * could lead to where the configuration does not.
+ */
+
+import * as Data from "effect/Data"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+
+/** There was no answer that could be used. Handled by the authentication method: the client hears 0x88. */
+export class HttpFailed extends Data.TaggedError("HttpFailed")<{
+  readonly url: string
+  readonly problem: string
+}> {
+  override get message(): string {
+    return `${this.url}: ${this.problem}`
+  }
+}
+
+export interface BoundedRequest {
+  readonly url: string
+  readonly init?: Omit<BunFetchRequestInit, "signal" | "redirect">
+  readonly timeoutMs: number
+  readonly bytesMax: number
+}
+
+export interface BoundedResponse {
+  readonly status: number
+  readonly text: string
+}
+
+export const boundedFetch = ({
+  bytesMax,
+  init,
+  timeoutMs,
+  url
+}: BoundedRequest): Effect.Effect<BoundedResponse, HttpFailed> =>
+  Effect.tryPromise({
+    try: async (signal) => {
+      const response = await fetch(url, { ...init, signal, redirect: "error" })
+      return { status: response.status, text: await readAtMost(response, bytesMax) }
+    },
+    catch: (cause) =>
+      new HttpFailed({ url: nameOf(url), problem: cause instanceof Error ? cause.message : "failed" })
+  }).pipe(
+    Effect.timeoutFail({
+      duration: Duration.millis(timeoutMs),
+      onTimeout: () => new HttpFailed({ url: nameOf(url), problem: "no answer in time" })
+    })
+  )
+
+/** Without what could be secret in it. */
+const nameOf = (url: string): string => {
+  const { host, pathname, protocol } = new URL(url)
+  return `${protocol}//${host}${pathname}`
+}
+
+class BodyTooLarge extends Data.TaggedError("BodyTooLarge")<{ readonly bytesMax: number }> {
+  override get message(): string {
+    return `the answer has more than ${this.bytesMax} bytes`
+  }
+}
+
+const readAtMost = async (response: Response, bytesMax: number): Promise<string> => {
+  const parts: Array<Uint8Array> = []
+  let size = 0
+  for await (const part of response.body ?? []) {
+    size += part.length
+    if (size > bytesMax) throw new BodyTooLarge({ bytesMax })
+    parts.push(part)
+  }
+  return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(parts))
+}

@@ -1,0 +1,100 @@
+/** Every way to authenticate as a configuration turns it on: clients of others over sockets. */
+
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { generateKeyPairSync } from "node:crypto"
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import * as BunContext from "@effect/platform-bun/BunContext"
+import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import { connectAsync, type IClientOptions } from "mqtt"
+import { Broker } from "../../src/Broker.ts"
+import { brokerLayer } from "../../src/cli/start.ts"
+import { resolve } from "../../src/config/Resolution.ts"
+import { hs256, signedBy } from "../support/tokens.ts"
+
+setDefaultTimeout(20_000)
+
+let directory: string
+beforeAll(() => {
+  directory = mkdtempSync(join(tmpdir(), "heddle-authentication-"))
+})
+afterAll(() => rmSync(directory, { recursive: true, force: true }))
+
+const file = (name: string, content: string): string => {
+  const path = join(directory, name)
+  writeFileSync(path, content)
+  return path
+}
+
+/** The answer to a CONNECT: `in`, or the reason code. */
+type Try = (options: IClientOptions) => Promise<string>
+
+const withAuthentication = (
+  authentication: unknown,
+  body: (attempt: Try) => Promise<void>
+): Promise<void> => {
+  const content = {
+    listeners: { tcp: { port: 0, host: "127.0.0.1" } },
+    authentication,
+    storage: { kind: "memory" },
+    log: { level: "none" }
+  }
+  const { config } = Either.getOrThrow(resolve({ file: { name: "test.json", content }, env: {} }))
+  const program = Effect.gen(function* () {
+    const { listening } = yield* Broker
+    const attempt: Try = (options) =>
+      connectAsync(
+        `mqtt://127.0.0.1:${listening[0]?.port}`,
+        { protocolVersion: 5, reconnectPeriod: 0, ...options },
+        false
+      ).then(
+        (client) => client.endAsync().then(() => "in"),
+        (error: { readonly code?: number }) => `0x${error.code?.toString(16)}`
+      )
+    yield* Effect.promise(() => body(attempt))
+  })
+  const layer = brokerLayer(config).pipe(
+    Layer.provide([BunContext.layer, Logger.remove(Logger.defaultLogger)])
+  )
+  return Effect.runPromise(Effect.provide(program, layer))
+}
+
+/** Far enough away for a test, by the real clock. */
+const exp = Math.floor(performance.timeOrigin / 1000) + 3600
+
+describe("jwt", () => {
+  test("by a secret, before anonymous clients", () =>
+    withAuthentication(
+      {
+        methods: ["jwt"],
+        anonymous: "always",
+        jwt: { algorithm: "HS256", secret: "s".repeat(32), clientIdClaim: "client" }
+      },
+      async (attempt) => {
+        const token = (secret: string) =>
+          hs256(secret.repeat(32), { claims: { sub: "ada", tenant: "acme", client: "sensor", exp } })
+        expect(await attempt({ clientId: "sensor", username: "x", password: token("s") })).toBe("in")
+        expect(await attempt({ clientId: "another", username: "x", password: token("s") })).toBe("0x87")
+        expect(await attempt({ clientId: "sensor", username: "x", password: token("t") })).toBe("0x86")
+        expect(await attempt({ username: "x", password: "guess" })).toBe("0x86")
+        expect(await attempt({})).toBe("in")
+      }
+    ))
+
+  test("by a key set in a file", async () => {
+    const { privateKey, publicKey } = generateKeyPairSync("ed25519")
+    const keys = file("keys.json", JSON.stringify({ keys: [publicKey.export({ format: "jwk" })] }))
+    const jwt = { algorithm: "EdDSA", file: keys, issuer: "https://issuer.example" }
+    await withAuthentication({ methods: ["jwt"], jwt }, async (attempt) => {
+      const claims = { sub: "ada", tenant: "acme", exp }
+      const present = (iss: string) =>
+        attempt({ username: "x", password: signedBy(privateKey, { claims: { ...claims, iss } }) })
+      expect(await present("https://issuer.example")).toBe("in")
+      expect(await present("https://issuer.example.com")).toBe("0x86")
+    })
+  })
+})
