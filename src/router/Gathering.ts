@@ -26,11 +26,14 @@ export type Store = (
 export class Gathering {
   private readonly records: Array<DurableRecord> = []
   private readonly copies: Array<readonly [Keeper, EnqueueRecord]> = []
+  private readonly whenFailed: Array<() => void> = []
   private missing = 0
   private line: GatheringLine | undefined
   isComplete = false
 
   constructor(
+    /** Somebody waits who can be told that it was not stored; else it is kept until it is. */
+    readonly isRefusable: boolean,
     private readonly store: Store,
     private readonly done: (outcome: CommitOutcome) => void
   ) {}
@@ -46,6 +49,11 @@ export class Gathering {
   addCopy(entry: EnqueueRecord, keeper: Keeper): void {
     this.records.push(entry)
     this.copies.push([keeper, entry])
+  }
+
+  /** Calls back if nothing of it was stored. */
+  onFailure(failed: () => void): void {
+    this.whenFailed.push(failed)
   }
 
   /** One of those expected has added what it had. True with the last. */
@@ -77,6 +85,7 @@ export class Gathering {
   commit(): void {
     this.store(this.records, (outcome) => {
       for (const [keeper, entry] of this.copies) keeper.stored(entry, outcome)
+      if (outcome !== undefined) for (const failed of this.whenFailed) failed()
       this.done(outcome)
     })
   }
@@ -86,6 +95,10 @@ export class Gathering {
 export class GatheringLine {
   private readonly line = new Fifo<Gathering>()
   private isDissolved = false
+
+  get isEmpty(): boolean {
+    return this.line.length === 0
+  }
 
   push(gathering: Gathering): void {
     this.line.push(gathering)

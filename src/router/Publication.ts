@@ -185,13 +185,14 @@ export class Publication implements PublishContent {
    * The record is stored together with the copies of those who get the message: with those that the router
    * has yet to hand it to, who must say `contributed` when that is done.
    */
-  gather(record: DurableRecord, store: Store): void {
+  gather(record: DurableRecord, store: Store, isRefusable: boolean): Gathering {
     if (this.gathering === undefined) {
       this.hold()
-      this.gathering = new Gathering(store, (outcome) => this.settle(outcome === undefined))
+      this.gathering = new Gathering(isRefusable, store, (outcome) => this.settle(outcome === undefined))
     }
     this.gathering.expect()
     this.gathering.add(record)
+    return this.gathering
   }
 
   /** One of those that were expected has added its records. */

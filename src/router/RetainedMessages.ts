@@ -64,6 +64,11 @@ export class RetainedMessages {
     return true
   }
 
+  /** The message of a topic. */
+  get(topic: string): Publication | undefined {
+    return this.tree.get(topic)
+  }
+
   /**
    * The next messages that match a filter; answers where the page after them begins, undefined at the end.
    */

@@ -19,6 +19,7 @@ import { Deadline, type DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { RunQueue } from "../actor/Dispatcher.ts"
 import type { Mailbox } from "../actor/Mailbox.ts"
 import type { Forwarding } from "../cluster/Forwarder.ts"
+import type { Topic } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { RetainRecord, StoredMessage } from "../storage/DurableRecord.ts"
 import type { Counters } from "../telemetry/Counters.ts"
@@ -92,6 +93,8 @@ export interface RouterOptions {
   readonly tenant: string
   /** Makes records durable as one unit that can be refused. */
   readonly store: Store
+  /** The same, for what nobody waits for: kept until it can be stored. */
+  readonly keep: (records: ReadonlyArray<RetainRecord>) => void
   /** False while nothing can be stored. */
   readonly canStore: () => boolean
   readonly runQueue: RunQueue
@@ -196,6 +199,9 @@ export class Router implements Behaviour<RouterMessage> {
     this.cache = new MatchCache(this.trie, CACHE_WEIGHT_MAX)
     this.groups.clear()
     this.refused.clear()
+    // What is in the mail, or was being handled, will never be complete.
+    this.gatherings.dissolve()
+    this.gatherings = new GatheringLine()
     this.options.forwarding.withdrawAll()
     this.options.counters.subscriptions = 0
     this.actor = this.makeActor()
@@ -224,8 +230,24 @@ export class Router implements Behaviour<RouterMessage> {
     this.records = []
     this.held = []
     this.options.store(records, (failure) => {
+      if (failure !== undefined) this.keepRetained(records.map(({ message }) => message.topic))
       for (const publication of held) publication.settle(failure === undefined)
     })
+  }
+
+  /**
+   * What these topics retain could not be stored. It is what subscribers get all the same, so that is what
+   * the next broker has to give them.
+   */
+  private keepRetained(topics: ReadonlyArray<Topic>): void {
+    const { keep, tenant } = this.options
+    keep(
+      topics.map((topic) => ({
+        _tag: "Retain",
+        tenant,
+        message: this.retained.get(topic.name) ?? removalOf(topic)
+      }))
+    )
   }
 
   private handle(message: RouterMessage, nowMs: number): number {
@@ -255,7 +277,7 @@ export class Router implements Behaviour<RouterMessage> {
       case "Forwarded":
         return this.routeForwarded(message)
       case "Sweep":
-        for (const expired of this.retained.sweep(nowMs)) this.record(removalOf(expired))
+        for (const expired of this.retained.sweep(nowMs)) this.record(removalOf(expired.topic))
         this.sweepAt(this.retained.nextExpiryMs())
         break
     }
@@ -264,8 +286,10 @@ export class Router implements Behaviour<RouterMessage> {
 
   private route(publication: Publication, nowMs: number): number {
     const { canStore, counters, forwarding } = this.options
-    if (publication.retain && publication.qos > 0 && !canStore()) return this.refuse(publication)
-    const accepted = !publication.retain || this.retain(publication, nowMs)
+    const isKept = publication.gathering?.isRefusable === false
+    if (publication.retain && publication.qos > 0 && !isKept && !canStore()) return this.refuse(publication)
+    const accepted = !publication.retain || this.retain(publication, isKept, nowMs)
+    publication.gathering?.enter(this.gatherings)
     const { groups, targets } = this.cache.lookup(publication.topic.name)
     publication.targets = targets.length + groups.length
     const elsewhere = forwarding.match(publication.topic.name)
@@ -332,21 +356,30 @@ export class Router implements Behaviour<RouterMessage> {
     }
   }
 
-  private retain(publication: Publication, nowMs: number): boolean {
-    if (!this.options.canStore()) return false
-    const accepted = this.retained.retain(publication, nowMs)
-    if (accepted) {
-      const message = publication.isExpired(nowMs) ? removalOf(publication) : publication
-      const { gathering } = publication
-      if (gathering === undefined) {
-        this.record(message)
-        this.held.push(publication.hold())
-      } else {
-        gathering.add({ _tag: "Retain", tenant: this.options.tenant, message })
-      }
-    }
+  /** False when it is not accepted. `isKept`: it is stored as soon as that is possible. */
+  private retain(publication: Publication, isKept: boolean, nowMs: number): boolean {
+    if (!isKept && !this.options.canStore()) return false
+    if (!this.retained.retain(publication, nowMs)) return false
+    this.recordRetained(
+      publication,
+      publication.isExpired(nowMs) ? removalOf(publication.topic) : publication
+    )
     if (publication.expiresAtMs !== 0) this.sweepAt(publication.expiresAtMs)
-    return accepted
+    return true
+  }
+
+  /** With the others of the turn, unless that would be before what was retained earlier. */
+  private recordRetained(publication: Publication, message: StoredMessage): void {
+    if (publication.gathering === undefined && this.gatherings.isEmpty) {
+      this.record(message)
+      this.held.push(publication.hold())
+      return
+    }
+    if (this.records.length > 0) this.commit()
+    const record: RetainRecord = { _tag: "Retain", tenant: this.options.tenant, message }
+    if (publication.gathering === undefined) publication.gather(record, this.options.store, true)
+    else publication.gathering.add(record)
+    publication.gathering?.onFailure(() => this.keepRetained([publication.topic]))
   }
 
   private record(message: StoredMessage): void {
@@ -427,11 +460,11 @@ class SweepDeadline extends Deadline {
 const nothing = new Uint8Array(0)
 
 /** On record, an empty payload removes a topic's message. */
-const removalOf = ({ qos, topic }: Publication): StoredMessage => ({
+const removalOf = (topic: Topic): StoredMessage => ({
   topic,
   payload: nothing,
   forwardedProperties: nothing,
-  qos,
+  qos: 0,
   retain: true,
   expiresAtMs: 0,
   publisherId: "",

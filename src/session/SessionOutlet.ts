@@ -17,6 +17,7 @@ import type { DropReason, Event } from "../events/Event.ts"
 import type { AckTag, ServerControlPacket, Will } from "../protocol/Packet.ts"
 import type { PublishHeader } from "../protocol/PublishWriter.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { Store } from "../router/Gathering.ts"
 import { Publication } from "../router/Publication.ts"
 import type { Router } from "../router/Router.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
@@ -237,9 +238,9 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   }
 
   gather(publication: Publication, record: SessionRecord, isRefusable: boolean): void {
-    publication.gather(record, (records, committed) =>
+    const store: Store = (records, committed) =>
       this.append({ records, mayWait: false, isRefusable, committed })
-    )
+    publication.gather(record, store, isRefusable)
   }
 
   readBacklog(backlog: Backlog, from: number): void {

@@ -118,6 +118,14 @@ export class Tenant implements Behaviour<TenantMessage> {
       tenant: id,
       store: (records, committed) =>
         journal.append({ records, level: this.durability, mayWait: false, isRefusable: true, committed }),
+      keep: (records) =>
+        journal.append({
+          records,
+          level: this.durability,
+          mayWait: false,
+          isRefusable: false,
+          committed: () => {}
+        }),
       canStore: () => this.durability === "memory" || journal.status() !== "failing",
       runQueue: this.runQueue,
       wheel: this.wheel,

@@ -7,6 +7,7 @@ const lineOf = (count: number) => {
   const line = new GatheringLine()
   const gatherings = Array.from({ length: count }, (_, index) => {
     const gathering = new Gathering(
+      true,
       () => stored.push(index),
       () => {}
     )

@@ -26,6 +26,7 @@ class Rig {
     this.router = new Router({
       tenant: "default",
       store: (_records, committed) => committed(undefined),
+      keep: () => {},
       canStore: () => true,
       runQueue: dispatcher.runQueue(1),
       wheel: this.wheel,

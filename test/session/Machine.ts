@@ -22,6 +22,7 @@ import type {
 } from "../../src/protocol/Packet.ts"
 import type { PublishHeader } from "../../src/protocol/PublishWriter.ts"
 import { ReasonCode } from "../../src/protocol/ReasonCode.ts"
+import type { Store } from "../../src/router/Gathering.ts"
 import { Publication } from "../../src/router/Publication.ts"
 import type { SharedGroup } from "../../src/router/SharedGroup.ts"
 import type { DeliveryOptions } from "../../src/router/Subscriber.ts"
@@ -393,11 +394,12 @@ export class Machine implements SessionOutputs {
     const { clientId, epoch, identity } = this.state
     this.record({ _tag: "Advance", tenant: identity.tenant, clientId, epoch, before })
   }
-  gather(publication: Publication, record: SessionRecord): void {
-    publication.gather(record, (records, committed) => {
+  gather(publication: Publication, record: SessionRecord, isRefusable: boolean): void {
+    const store: Store = (records, committed) => {
       for (const each of records) if (each._tag !== "Retain") this.record(each)
       committed(undefined)
-    })
+    }
+    publication.gather(record, store, isRefusable)
   }
   readBacklog(backlog: Backlog, from: number): void {
     this.reads.push({ backlog, from })

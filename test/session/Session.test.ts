@@ -36,6 +36,7 @@ const rig = () => {
     ...parts,
     tenant: "default",
     store: (_records, committed) => committed(undefined),
+    keep: () => {},
     canStore: () => true,
     settings: defaultTenantSettings,
     counters,
