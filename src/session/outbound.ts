@@ -139,7 +139,8 @@ const enqueue = (
   out: SessionOutputs
 ): Delivered => {
   const { isHeld, options, publication } = delivery
-  if (state.keepsState && out.isStorageFailing) {
+  // What nobody can be told of is kept until it can be stored.
+  if (state.keepsState && out.isStorageFailing && publication.gathering?.isRefusable !== false) {
     state.counters.droppedNotStored++
     out.dropped(publication.topic.name, "not-stored")
     return "unstorable"

@@ -246,6 +246,36 @@ describe("while nothing can be stored", () => {
     }))
 })
 
+describe("what nobody can be told of is kept while nothing can be stored:", () => {
+  test("[MQTT-3.1.2-8] a will, its copies and what it retains", () =>
+    scene(async (broker, journal) => {
+      journal.isSlow = false
+      const client = await broker.connect({ ...persistent("w"), will: { topic: "t", qos: 1, retain: true } })
+      journal.isSlow = true
+      journal.become("failing")
+      client.drop()
+      await broker.settle()
+      expect(journal.pending).toEqual([["Detach"], ["WillDone", "Retain", "Enqueue"]])
+    }))
+
+  test("[MQTT-4.8.2-4] a message that leaves one member of a shared group for another", () =>
+    scene(async (broker, journal) => {
+      journal.isSlow = false
+      const first = await broker.connect(persistent("m1"))
+      await first.subscribe(["$share/g/x", 1])
+      const client = await publisher(broker)
+      await client.publish("x", "1")
+      await first.expect("publish")
+      const second = await broker.connect(persistent("m2"))
+      await second.subscribe(["$share/g/x", 1])
+      journal.isSlow = true
+      journal.become("failing")
+      first.drop()
+      expect((await second.expect("publish")).payload.toString()).toBe("1")
+      expect(journal.pending).toContainEqual(["Dequeue", "Enqueue"])
+    }))
+})
+
 describe("when the journal fails", () => {
   test("version 5 is told", () =>
     scene(async (broker, journal) => {
