@@ -137,6 +137,8 @@ const measureMessages = async (scenario: MessageScenario, request: LoadRequest):
 
   tally.isPublishing = true
   const pace = startPublishing(scenario, publishers, rota)
+  if (scenario.warmUp > 1) await sleep(request.warmSeconds * 3000)
+  pace.isWarmingUp = false
   await sleep(request.warmSeconds * 1000)
   const from = await mark(request)
   tally.isMeasuring = true
@@ -176,11 +178,17 @@ const startPublishing = (
   scenario: MessageScenario,
   publishers: ReadonlyArray<Publisher>,
   rota: Rota
-): { readonly stop: () => number } => {
-  const { rate } = scenario
+): { isWarmingUp: boolean; readonly stop: () => number } => {
+  const pace = {
+    isWarmingUp: scenario.warmUp > 1,
+    stop: () => {
+      clearInterval(pacing)
+      return stalls
+    }
+  }
   // An open loop's publishers keep the same pace but not the same step.
   for (const [index, publisher] of publishers.entries()) publisher.grant(index / publishers.length, 1)
-  if (rate === 0) for (const publisher of publishers) rota.add(publisher)
+  if (scenario.rate === 0) for (const publisher of publishers) rota.add(publisher)
   let lastNs = Bun.nanoseconds()
   let stalls = 0
   const progress = publishers.map((publisher) => publisher.sequence)
@@ -189,6 +197,7 @@ const startPublishing = (
       const nowNs = Bun.nanoseconds()
       const seconds = (nowNs - lastNs) / 1e9
       lastNs = nowNs
+      const rate = pace.isWarmingUp ? scenario.rate * scenario.warmUp : scenario.rate
       for (const [index, publisher] of publishers.entries()) {
         if (rate > 0) publisher.grant(rate * seconds, Math.max(2, rate * 0.05))
         else if (publisher.sequence === progress[index]) {
@@ -199,14 +208,9 @@ const startPublishing = (
         progress[index] = publisher.sequence
       }
     },
-    rate > 0 ? 1 : 1000
+    scenario.rate > 0 ? 1 : 1000
   )
-  return {
-    stop: () => {
-      clearInterval(pacing)
-      return stalls
-    }
-  }
+  return pace
 }
 
 /**

@@ -44,6 +44,11 @@ export interface MessageScenario extends Row {
   readonly window: number
   /** Messages a second of each publisher; 0 is a closed loop. */
   readonly rate: number
+  /**
+   * How many times that rate an open loop warms the broker up with, three times as long: what a broker costs
+   * that has been running for a while, not one whose compiler is still at work.
+   */
+  readonly warmUp: number
 }
 
 export interface ConnectionScenario extends Row {
@@ -81,6 +86,7 @@ const messages = (name: string, scenario: Message): MessageScenario => ({
   payloadBytes: 64,
   window: 100,
   rate: 0,
+  warmUp: 1,
   goals: [],
   ...scenario
 })
@@ -157,6 +163,7 @@ const open = (qos: Qos): MessageScenario =>
     mode: "p2p",
     qos,
     rate: 200,
+    warmUp: 5,
     goals: cpu(1)
   })
 
