@@ -29,7 +29,7 @@ import { onAuth, onAuthenticated } from "./reauthentication.ts"
 import { letGo, onBacklogPage } from "./refill.ts"
 import { onRetainedPage } from "./replay.ts"
 import { restoreState } from "./restore.ts"
-import type { Attach, ClientLink, Lost, SessionMessage } from "./SessionMessage.ts"
+import type { Attach, ClientLink, LifecycleMessage, Lost, SessionMessage } from "./SessionMessage.ts"
 import { type SessionOptions, SessionOutlet } from "./SessionOutlet.ts"
 import { giveBack } from "./sharing.ts"
 import { onSubscribe, onSubscribeDecided, onSubscribed, onUnsubscribe } from "./subscriptions.ts"
@@ -47,6 +47,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
   private departure: Lost | undefined
   /** A client that sends and does not receive is read no further: what we answer would grow without limit. */
   private isHeldBack = false
+  private isAbandoned = false
 
   constructor(options: SessionOptions) {
     super(options)
@@ -75,6 +76,12 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
   /** For lifecycle messages, whose number others bound. */
   signal(message: SessionMessage): void {
     this.actor.signal(message)
+  }
+
+  /** The broker stops: what the session keeps is on record, and another broker goes on with it. */
+  abandon(): void {
+    this.isAbandoned = true
+    this.stop()
   }
 
   /** The tenant takes the session out; nothing runs after this. */
@@ -131,6 +138,11 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     }
     if (message._tag !== "Delivery") return
     const { isHeld, options, publication } = message
+    if (this.isAbandoned) {
+      // Its copy is not made, so nothing of the message may count as stored.
+      if (isHeld) publication.settle(false)
+      return
+    }
     // Others of the group may still be there.
     if (options.group !== undefined) this.redispatch(options.group, [publication])
     if (message.isExpected) publication.contributed()
@@ -182,25 +194,7 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
     }
   }
 
-  private handleLifecycle(
-    message: Exclude<
-      SessionMessage,
-      {
-        _tag:
-          | "Delivery"
-          | "Readable"
-          | "Published"
-          | "Drained"
-          | "RetainedPage"
-          | "Subscribed"
-          | "RouterHasRoom"
-          | "Decided"
-          | "Stored"
-      }
-    >,
-    nowMs: number,
-    budget: number
-  ): number {
+  private handleLifecycle(message: LifecycleMessage, nowMs: number, budget: number): number {
     const { state } = this
     switch (message._tag) {
       case "Attach":
@@ -254,12 +248,16 @@ export class Session extends SessionOutlet implements Behaviour<SessionMessage> 
 
   private take(delivery: Delivery, nowMs: number): void {
     const { isExpected, isHeld, publication } = delivery
-    let delivered: Delivered = "done"
+    const { state } = this
+    const position = state.queue?.nextPosition ?? 0
+    let delivered: Delivered | undefined
     try {
-      delivered = deliver(this.state, delivery, nowMs, this)
+      delivered = deliver(state, delivery, nowMs, this)
     } finally {
-      // Also by one that fails: units of later messages wait for this one's.
+      // Also by one that fails: units of later messages wait for this one's, and its publisher for its word.
       if (isExpected) publication.contributed()
+      const isQueued = (state.queue?.nextPosition ?? 0) > position
+      if (delivered === undefined && isHeld && !isQueued) publication.settle(true)
     }
     // What the queue has taken is settled when that is stored or acknowledged.
     if (!isHeld || delivered === "kept") return

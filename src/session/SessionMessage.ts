@@ -71,3 +71,17 @@ export type SessionMessage =
   | { readonly _tag: "Resubscribe" }
   | { readonly _tag: "Orphaned" }
   | { readonly _tag: "Deadline" }
+
+/** What does not come with the traffic of a connection. */
+export type LifecycleMessage = Exclude<SessionMessage, { readonly _tag: TrafficTag }>
+
+type TrafficTag =
+  | "Delivery"
+  | "Readable"
+  | "Published"
+  | "Drained"
+  | "RetainedPage"
+  | "Subscribed"
+  | "RouterHasRoom"
+  | "Decided"
+  | "Stored"

@@ -347,7 +347,7 @@ export class Tenant implements Behaviour<TenantMessage> {
   }
 
   private stop(): void {
-    for (const { session } of this.sessions.values()) session.stop()
+    for (const { session } of this.sessions.values()) session.abandon()
     this.sessions.clear()
     this.router.stop()
     this.actor.stop()

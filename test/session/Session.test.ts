@@ -4,6 +4,8 @@ import { describe, expect, test } from "bun:test"
 import * as Effect from "effect/Effect"
 import { DeadlineWheel } from "../../src/actor/DeadlineWheel.ts"
 import { allowAll, settleDecisions } from "../../src/auth/Authorizer.ts"
+import { ReasonCode } from "../../src/protocol/ReasonCode.ts"
+import type { Store } from "../../src/router/Gathering.ts"
 import { Router } from "../../src/router/Router.ts"
 import type { DeliveryOptions, Subscription } from "../../src/router/Subscriber.ts"
 import { Session } from "../../src/session/Session.ts"
@@ -45,10 +47,11 @@ const rig = () => {
     nowMs,
     onDefect: (defect) => expect(defect).toBeUndefined()
   })
+  const state = new SessionState("client", defaultTenantSettings, counters, identity, allowAll)
   const session = new Session({
     ...parts,
     router,
-    state: new SessionState("client", defaultTenantSettings, counters, identity, allowAll),
+    state,
     services: {
       nowMs,
       journal,
@@ -73,7 +76,7 @@ const rig = () => {
     router.signal({ _tag: "Subscribe", subscriber: peer, subscriptions, token: 0 })
     run()
   }
-  return { counters, router, run, session, subscribe }
+  return { counters, router, run, session, state, subscribe }
 }
 
 /** How messages of the group come to that member. */
@@ -133,5 +136,58 @@ describe("a message of a shared subscription that is in the mailbox", () => {
     run()
     expect([before.take(), after.take(), counters.droppedNoMembers]).toEqual([[], ["old"], 0])
     router.stop()
+  })
+})
+
+const options: DeliveryOptions = {
+  qos: 2,
+  retainAsPublished: false,
+  subscriptionIdentifiers: [],
+  group: undefined,
+  isRetained: false
+}
+
+/** A message on its way to a session that keeps what it gets; its unit is stored when all have contributed. */
+const onItsWay = (all: ReturnType<typeof rig>) => {
+  const publisher = new Peer("publisher")
+  const units: Array<number> = []
+  const publication = messageTo("t", { qos: 2, publisher, packetId: 7 })
+  const record = { _tag: "Inbound", tenant: "default", clientId: "publisher", epoch: 1 } as const
+  const store: Store = (records, committed) => {
+    units.push(records.length)
+    committed(undefined)
+  }
+  publication.gather({ ...record, packetId: 7, isReleased: false }, store, true)
+  all.state.keepsState = true
+  all.session.deliver(publication, options)
+  publication.contributed()
+  publication.routed(ReasonCode.Success)
+  return { publisher, units }
+}
+
+describe("a message in the mailbox of a session that keeps what it gets", () => {
+  test("[MQTT-4.3.3-8] is safe when the session ends", () => {
+    const all = rig()
+    const { publisher, units } = onItsWay(all)
+    all.session.stop()
+    expect([units, publisher.outcomes]).toEqual([[1], [[7, ReasonCode.Success]]])
+  })
+
+  test("[MQTT-4.3.3-8] is not safe, and nothing of it is stored, when the broker stops", () => {
+    const all = rig()
+    const { publisher, units } = onItsWay(all)
+    all.session.abandon()
+    expect([units, publisher.outcomes]).toEqual([[], []])
+  })
+
+  test("does not leave its publisher waiting when the session fails over it", () => {
+    const all = rig()
+    const deliver = () => {
+      throw new RangeError("a bug")
+    }
+    all.state.permissions = { ...allowAll, deliver }
+    const { publisher, units } = onItsWay(all)
+    all.run()
+    expect([units, publisher.outcomes]).toEqual([[1], [[7, ReasonCode.Success]]])
   })
 })
