@@ -54,6 +54,11 @@ class TestThread implements Pick<SqliteThread, "open" | "request"> {
     next[1]({ _tag: "Failed", reason: "cannot write", isFull })
   }
 
+  /** Refuses the oldest request, whatever it is. */
+  refuse(): void {
+    this.under.shift()?.[1]({ _tag: "Failed", reason: "cannot open", isFull: false })
+  }
+
   /** Dies; the oldest request may have been performed. */
   die(isPerformed: boolean): void {
     const { under } = this
@@ -115,22 +120,23 @@ class World {
   private position = 0
   releaseIsDue = false
   retryIsDue = false
-  readonly journal = new SqliteJournal({
-    thread: this.thread,
-    counters: this.counters,
-    applied: 0,
-    batchRecordsMax: 4,
-    batchBytesMax: 10_000,
-    waitingRecordsMax: 1000,
-    waitingBytesMax: 1_000_000,
-    atTickEnd: (callback) => this.due.push(callback),
-    releaseLater: () => (this.releaseIsDue = true),
-    retryLater: () => (this.retryIsDue = true),
-    nowMs: () => 0,
-    report: (event) => this.events.push(event)
-  })
+  readonly journal: SqliteJournal
 
-  constructor() {
+  constructor(waitingRecordsMax = 1000) {
+    this.journal = new SqliteJournal({
+      thread: this.thread,
+      counters: this.counters,
+      applied: 0,
+      batchRecordsMax: 4,
+      batchBytesMax: 10_000,
+      waitingRecordsMax,
+      waitingBytesMax: 1_000_000,
+      atTickEnd: (callback) => this.due.push(callback),
+      releaseLater: () => (this.releaseIsDue = true),
+      retryLater: () => (this.retryIsDue = true),
+      nowMs: () => 0,
+      report: (event) => this.events.push(event)
+    })
     const unit = { level: "os", mayWait: false, isRefusable: false, committed: () => undefined } as const
     this.journal.append({ ...unit, records: [connect()] })
     this.endTick()
@@ -294,6 +300,41 @@ describe("the journal", () => {
       world.reads.map(({ answers }) => (answers[0] instanceof StorageError ? -1 : answers[0]?.length))
     ).toEqual(Array.from({ length: 20 }, (_, index) => 3 * (index + 1)))
     expect(world.events).toEqual([])
+  })
+
+  test("lets nobody wait for room while it fails: what needs none goes on", () => {
+    const world = new World(10)
+    for (let count = 0; count < 3; count++) {
+      world.append(6, { level: "os", mayWait: false, isRefusable: false })
+    }
+    expect(world.journal.status()).toBe("congested")
+    let relieved = 0
+    world.journal.whenRelieved(() => relieved++)
+    world.endTick()
+    expect(relieved).toBe(0)
+    world.thread.fail(false)
+    expect([world.journal.status(), relieved]).toEqual(["failing", 1])
+    world.journal.whenRelieved(() => relieved++)
+    expect(relieved).toBe(2)
+    world.settle()
+    expect(world.journal.status()).toBe("ready")
+  })
+
+  test("keeps no more than it may while the thread cannot be started, and tells of what it gives up", () => {
+    const world = new World(10)
+    world.append(1, { level: "os", mayWait: false, isRefusable: false })
+    world.endTick()
+    world.thread.die(false)
+    for (let count = 0; count < 30; count++) {
+      world.append(1, { level: count < 15 ? "memory" : "os", mayWait: false, isRefusable: false })
+    }
+    world.thread.refuse()
+    expect(world.journal.status()).toBe("failing")
+    expect([world.counters.recordsGivenUp, world.journal.length]).toEqual([10, 21])
+    world.settle()
+    for (const { outcomes } of world.units) expect(outcomes).toHaveLength(1)
+    const stored = world.thread.state.queue("t", "c").map(({ position }) => position)
+    expect(stored).toEqual([0, ...Array.from({ length: 20 }, (_, index) => 11 + index)])
   })
 
   test("gives a batch up as failed when the thread dies with it twice", () => {

@@ -108,7 +108,7 @@ export class SqliteJournal {
   }
 
   whenRelieved(resume: () => void): void {
-    if (this.isCongested) this.relieved.push(resume)
+    if (this.status() === "congested") this.relieved.push(resume)
     else resume()
   }
 
@@ -301,7 +301,10 @@ export class SqliteJournal {
     this.options.counters.failures++
     if (isFirst) this.options.report({ _tag: "Failing", error })
     this.refuse(this.waiting.takeRefusable(), error, true)
+    this.giveUp(error)
     if (!this.mayTry) this.options.retryLater()
+    // Who waits for room goes on with what needs no storage: what needs it is refused.
+    this.relieve()
   }
 
   /** Those who are told. `wasQueued`: they were counted as waiting, and will not be sent. */
@@ -315,18 +318,22 @@ export class SqliteJournal {
   private keep(units: ReadonlyArray<WaitingUnit>): void {
     this.sent -= units.length
     this.waiting.putBack(units)
-    const { waitingBytesMax, waitingRecordsMax } = this.options
-    let given = 0
+  }
+
+  /** The oldest of what is kept, as far as it is more than may be. */
+  private giveUp(error: StorageError): void {
+    const { counters, report, waitingBytesMax, waitingRecordsMax } = this.options
+    const given: Array<WaitingUnit> = []
     while (this.waiting.records > 2 * waitingRecordsMax || this.waiting.bytes > 2 * waitingBytesMax) {
-      for (const unit of this.waiting.take(1, 1)) {
-        given += unit.records.length
-        this.sent++
-      }
+      given.push(...this.waiting.take(1, 1))
     }
-    if (given === 0) return
-    this.options.counters.recordsGivenUp += given
-    if (!this.hasGivenUp) this.options.report({ _tag: "GivenUp", records: given })
+    if (given.length === 0) return
+    this.sent += given.length
+    const records = given.reduce((sum, unit) => sum + unit.records.length, 0)
+    counters.recordsGivenUp += records
+    if (!this.hasGivenUp) report({ _tag: "GivenUp", records })
     this.hasGivenUp = true
+    for (const { committed } of given) committed?.(error)
   }
 
   private probe(): void {
@@ -425,10 +432,14 @@ export class SqliteJournal {
     if (records > waitingRecordsMax || bytes > waitingBytesMax) this.isCongested = true
     else if (this.isCongested && records <= waitingRecordsMax / 2 && bytes <= waitingBytesMax / 2) {
       this.isCongested = false
-      const { relieved } = this
-      this.relieved = []
-      for (const resume of relieved) resume()
+      this.relieve()
     }
+  }
+
+  private relieve(): void {
+    const { relieved } = this
+    this.relieved = []
+    for (const resume of relieved) resume()
   }
 }
 
