@@ -7,6 +7,8 @@
  * looked at once a revolution. A deadline fires at its instant or up to one tick later, never earlier, and
  * once each time it was scheduled; of one tick in no particular order.
  *
+ * Who turns a wheel need not turn it at every tick: it says when it wants to be turned, through `wakeAt`.
+ *
  * Pure: instants come in as arguments. They are the wall clock's: when it is set back, everything waits for
  * the instant it was scheduled for, and a deadline that was overdue just then may be up to a revolution late.
  */
@@ -40,6 +42,10 @@ export class DeadlineWheel {
   private lastTick: number
   private count = 0
   private readonly due = new Fifo<Deadline>()
+  /** Hears of the instant from which on the wheel should be advanced, whenever that comes nearer. */
+  wakeAt: (atMs: number) => void = () => {}
+  /** The tick that `wakeAt` was told last; nothing is due before it. */
+  private wakeTick = Number.POSITIVE_INFINITY
 
   constructor(
     nowMs: number,
@@ -69,6 +75,7 @@ export class DeadlineWheel {
     if (first !== undefined) first.previous = deadline
     this.slots[slot] = deadline
     this.count++
+    if (tick < this.wakeTick) this.wake(tick)
   }
 
   /** Does nothing when it is not scheduled. */
@@ -86,6 +93,7 @@ export class DeadlineWheel {
     // None when the clock was set back: everything stands in the slot of its own tick, so it goes on there.
     const steps = Math.min(tick - this.lastTick, this.slots.length)
     this.lastTick = tick
+    this.wakeTick = Number.POSITIVE_INFINITY
     if (this.count > 0) {
       for (let step = 0; step < steps; step++) this.collect((first + step) % this.slots.length, nowMs)
     }
@@ -98,6 +106,21 @@ export class DeadlineWheel {
       deadline.slot = IDLE
       deadline.onDeadline(nowMs)
     }
+  }
+
+  /** After an `advance`, also one that threw: tells when the next one should be. */
+  rest(): void {
+    if (this.due.length > 0) return this.wake(this.lastTick + 1)
+    if (this.count === 0) return
+    // A slot that is not empty may hold what is due in a later revolution: then it is looked at in vain.
+    let tick = this.lastTick + 1
+    while (this.slots[tick % this.slots.length] === undefined) tick++
+    this.wake(tick)
+  }
+
+  private wake(tick: number): void {
+    this.wakeTick = tick
+    this.wakeAt(tick * this.tickMs)
   }
 
   private collect(slot: number, nowMs: number): void {

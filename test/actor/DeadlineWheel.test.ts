@@ -225,3 +225,52 @@ describe("DeadlineWheel", () => {
     expect([thrower.firedAt.length, wheel.size]).toEqual([1, 0])
   })
 })
+
+describe("a wheel that says when to turn it", () => {
+  /** Turned only when it asked for it, at the instant that it asked for. */
+  const turned = (wheel: DeadlineWheel, untilMs: number): ReadonlyArray<number> => {
+    const turns: Array<number> = []
+    let wakeMs = Number.POSITIVE_INFINITY
+    wheel.wakeAt = (atMs) => {
+      wakeMs = atMs
+    }
+    wheel.rest()
+    while (wakeMs <= untilMs) {
+      const nowMs = wakeMs
+      wakeMs = Number.POSITIVE_INFINITY
+      turns.push(nowMs)
+      try {
+        wheel.advance(nowMs)
+      } finally {
+        wheel.rest()
+      }
+    }
+    return turns
+  }
+
+  test("a deadline further away than a revolution is looked at once a revolution", () => {
+    const wheel = wheelAt(0)
+    const far = new Probe()
+    wheel.schedule(far, 8 * SLOTS * TICK_MS)
+    expect(turned(wheel, 10_000).length).toBeLessThanOrEqual(8)
+    expect(far.firedAt).toEqual([8 * SLOTS * TICK_MS])
+  })
+
+  test("what a handler schedules is asked for as well", () => {
+    const wheel = wheelAt(0)
+    const again: Probe = new Probe((nowMs) => {
+      if (nowMs < 100) wheel.schedule(again, nowMs + 30)
+    })
+    wheel.schedule(again, 20)
+    expect(turned(wheel, 1000)).toEqual([20, 50, 80, 110])
+    expect(again.firedAt).toEqual([20, 50, 80, 110])
+  })
+
+  test("an empty one asks for nothing", () => {
+    const wheel = wheelAt(0)
+    const probe = new Probe()
+    wheel.schedule(probe, 50)
+    wheel.cancel(probe)
+    expect(turned(wheel, 1000)).toEqual([])
+  })
+})

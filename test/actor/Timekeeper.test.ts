@@ -75,6 +75,28 @@ describe("Timekeeper", () => {
     })
   )
 
+  effect("a wheel is turned when it has something to look at, and not before", () =>
+    Effect.gen(function* () {
+      const keeper = yield* Timekeeper.make(100)
+      const wheel = keeper.wheel()
+      const turns: Array<number> = []
+      const { advance } = wheel
+      wheel.advance = (nowMs) => {
+        turns.push(nowMs)
+        advance.call(wheel, nowMs)
+      }
+      const [near, far, nearest] = [new Probe(), new Probe(), new Probe()] as const
+      wheel.schedule(far, 3000)
+      wheel.schedule(near, 2000)
+      yield* TestClock.adjust(1000)
+      expect(turns).toEqual([])
+      wheel.schedule(nearest, 1200)
+      yield* TestClock.adjust(2500)
+      expect(turns).toEqual([1200, 2000, 3000])
+      expect([nearest, near, far].map((probe) => probe.firedAt)).toEqual([[1200], [2000], [3000]])
+    })
+  )
+
   effect("a handler that throws is logged, and stops neither its wheel nor another", () => {
     const causes: Array<unknown> = []
     const recorder = Logger.make(({ cause }) => causes.push(cause))
