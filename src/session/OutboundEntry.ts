@@ -36,6 +36,8 @@ export class OutboundEntry implements EnqueueRecord {
   isReleaseStored = false
   /** Its publisher is not told of a message that is neither stored nor acknowledged. */
   isHolding = false
+  /** In which it came: written late, it must not become a message of a session that began anew since. */
+  readonly epoch: number
 
   constructor(
     private readonly session: SessionState,
@@ -43,7 +45,9 @@ export class OutboundEntry implements EnqueueRecord {
     readonly options: DeliveryOptions,
     readonly qos: 1 | 2,
     readonly position: number
-  ) {}
+  ) {
+    this.epoch = session.epoch
+  }
 
   /**
    * A QoS 2 message may not be seen by its client before it is on record: after a crash its identifier would
@@ -59,10 +63,6 @@ export class OutboundEntry implements EnqueueRecord {
 
   get clientId(): string {
     return this.session.clientId
-  }
-
-  get epoch(): number {
-    return this.session.epoch
   }
 
   get message(): Publication {

@@ -93,7 +93,8 @@ const takeUp = (
     if (backlog.first !== delivery.position) continue
     backlog.shift()
     const entry = entryOf(state, delivery, out)
-    if (delivery.position >= queue.sentBefore) {
+    // PUBREC says that it was sent, also where what may be in flight was more in the broker's last life.
+    if (delivery.position >= queue.sentBefore && !delivery.isReleased) {
       queue.push(entry)
       continue
     }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import { letGo, onBacklogPage } from "../../src/session/refill.ts"
+import { restoreState } from "../../src/session/restore.ts"
 import { Recorded } from "../../src/storage/DurableRecord.ts"
 import type { TenantSettings } from "../../src/tenant/TenantSettings.ts"
 import { Machine } from "./Machine.ts"
@@ -130,6 +131,23 @@ describe("what waits for an absent client", () => {
     expect(again).toEqual(["Sent 1", "Pubrel 2"])
   })
 
+  test("[MQTT-4.3.3-10] is a PUBREL also when fewer may be in flight than in the broker's last life", () => {
+    const before = new Machine({ inflightMax: 5 })
+    before.connect({ properties })
+    give(before, 7, 2)
+    for (const packetId of [1, 2, 3, 4, 5]) before.ack("Pubrec", packetId)
+    const machine = new Machine({ inflightMax: 2 })
+    for (const record of before.records) machine.durable.apply(record)
+    restoreState(machine.state, machine.durable.session("default", "client")!, machine)
+    machine.connect({ properties })
+    const again = machine
+      .all()
+      .flatMap((output) => ("packetId" in output ? [`${output._tag} ${output.packetId}`] : []))
+    expect(again).toEqual([1, 2, 3, 4, 5].map((packetId) => `Pubrel ${packetId}`))
+    for (const packetId of [1, 2, 3, 4, 5]) machine.ack("Pubcomp", packetId)
+    expect(published(machine)).toEqual([6, 7])
+  })
+
   test("gives way by position when it is too much, and leaves what was sent", () => {
     const machine = new Machine({ inflightMax: 1, queueMessagesMax: 3 })
     machine.connect({ properties })
@@ -157,6 +175,16 @@ describe("what waits for an absent client", () => {
     expect(published(machine)).toEqual([1, 3])
     expect(machine.counters.droppedExpired).toBe(1)
     expect(machine.inflight).toBe(2)
+  })
+
+  test("[MQTT-3.1.2-4] belongs to the epoch in which it came, whenever it is written", () => {
+    const machine = away()
+    machine.isSlowToCommit = true
+    machine.give({ payload: "0", qos: 1 })
+    const [entry] = machine.state.queue!.entries()
+    const { epoch } = machine.state
+    machine.connect({ clean: true, properties })
+    expect([entry!.epoch, machine.state.epoch]).toEqual([epoch, epoch + 1])
   })
 
   test("is forgotten with the session", () => {
