@@ -46,11 +46,11 @@ export const attach = (
     })
     connectionLost(state, { withWill: true, isTakenOver: !connect.cleanStart }, nowMs, out)
   }
-  fireDueWill(state, nowMs, out)
   // [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6]
   const hasEnded = state.endsAtMs !== 0 && state.endsAtMs <= nowMs
   const sessionPresent = state.isStored && !hasEnded && !connect.cleanStart
-  if (!sessionPresent) endSession(state, out)
+  if (sessionPresent) fireDueWill(state, nowMs, out)
+  else endSession(state, out)
   const { settings } = state
   state.isStored = true
   state.epoch++

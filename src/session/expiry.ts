@@ -175,8 +175,11 @@ export const onDeadline = (state: SessionState, nowMs: number, out: SessionOutpu
     }
     return false
   }
-  fireDueWill(state, nowMs, out)
-  if (state.endsAtMs === 0 || nowMs < state.endsAtMs) return false
+  if (state.endsAtMs === 0 || nowMs < state.endsAtMs) {
+    fireDueWill(state, nowMs, out)
+    return false
+  }
+  // It takes the will along, so that the session stays on record until that is out.
   endSession(state, out)
   return true
 }

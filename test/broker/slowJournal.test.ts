@@ -196,6 +196,20 @@ describe("one unit", () => {
       expect(journal.units).toEqual([["End", "Enqueue"]])
     }))
 
+  test("holds the end of a session whose delay for the will has passed as well", () =>
+    scene(async (broker, journal) => {
+      journal.isSlow = false
+      const will = { topic: "t", qos: 1, properties: properties.willDelayInterval(30) } as const
+      const expiry = properties.sessionExpiryInterval(30)
+      const client = await broker.connect({ ...persistent("w"), properties: expiry, will })
+      client.drop()
+      await broker.settle()
+      journal.units.length = 0
+      await broker.advance(31_000)
+      expect(journal.units).toContainEqual(["End", "Enqueue"])
+      expect(journal.units.flat().filter((tag) => tag === "WillDone")).toEqual([])
+    }))
+
   test("[MQTT-4.8.2-4] takes a message of a shared group from one member and gives it to another", () =>
     scene(async (broker, journal) => {
       journal.isSlow = false
