@@ -51,7 +51,7 @@ const layers: ReadonlyArray<{
   { name: "protocol", has: /^src\/protocol\//, imports: [] },
   { name: "topic", has: /^src\/topic\//, imports: [] },
   { name: "actor", has: /^src\/actor\//, imports: [] },
-  { name: "transport port", has: /^src\/transport\/Transport\.ts$/, imports: [] },
+  { name: "transport port", has: /^src\/transport\/(Transport|Cidr)\.ts$/, imports: [] },
   {
     name: "ports",
     has: new RegExp(`^src/(auth|storage|events|telemetry)/|^src/tenant/(${tenantPorts.join("|")})\\.ts$`),

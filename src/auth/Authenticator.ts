@@ -95,15 +95,18 @@ export class Authenticator extends Context.Tag("heddle/Authenticator")<
    * `loopback` admits clients on this machine only, `always` admits all, `never` none.
    */
   static readonly layerAnonymous = (from: "loopback" | "always" | "never") =>
-    Layer.succeed(Authenticator, {
-      authenticate: (credentials) => {
-        if (credentials.authenticationMethod !== undefined) return Effect.succeed(unknownMethod)
-        const admitted = from === "always" || (from === "loopback" && credentials.peer.isLoopback)
-        return Effect.succeed(admitted ? anonymous : notAnonymously(from))
-      },
-      reauthenticate: () => Effect.succeed(unknownMethod)
-    })
+    Layer.succeed(Authenticator, anonymousOnly(from))
 }
+
+/** See `layerAnonymous`. */
+export const anonymousOnly = (from: "loopback" | "always" | "never"): Authenticator["Type"] => ({
+  authenticate: (credentials) => {
+    if (credentials.authenticationMethod !== undefined) return Effect.succeed(unknownMethod)
+    const admitted = from === "always" || (from === "loopback" && credentials.peer.isLoopback)
+    return Effect.succeed(admitted ? anonymous : notAnonymously(from))
+  },
+  reauthenticate: () => Effect.succeed(unknownMethod)
+})
 
 /**
  * An authenticator's answer as it may be acted upon: what is no answer refuses, and so does a refusal without

@@ -1,4 +1,7 @@
-/** The authenticator that a configuration describes: its methods in their order, anonymous clients last. */
+/**
+ * The authenticator that a configuration describes: its methods in their order, anonymous clients last, and
+ * the guard before them all.
+ */
 
 import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Duration from "effect/Duration"
@@ -6,8 +9,12 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import { Authenticator } from "../auth/Authenticator.ts"
+import { Authenticator, anonymousOnly } from "../auth/Authenticator.ts"
 import { type AuthenticationMethod, anonymousMethod, chain } from "../auth/Chain.ts"
+import { Backoff } from "../auth/guard/Backoff.ts"
+import { BanList } from "../auth/guard/BanList.ts"
+import { FlapDetector } from "../auth/guard/FlapDetector.ts"
+import { guarded } from "../auth/guard/Guard.ts"
 import { keySetOfSecret, keySetOfText } from "../auth/jwt/JwtKeySet.ts"
 import { type JwtKeys, keysOf, keysOfUrl } from "../auth/jwt/JwtKeys.ts"
 import { jwtMethod } from "../auth/jwt/JwtMethod.ts"
@@ -20,21 +27,64 @@ type Authentication = Config["authentication"]
 
 export const authenticatorLayer = (
   authentication: Authentication
-): Layer.Layer<Authenticator, AuthFileUnusable, FileSystem.FileSystem> =>
-  authentication.methods.length === 0
-    ? Authenticator.layerAnonymous(authentication.anonymous)
-    : Layer.scoped(Authenticator, chainOf(authentication))
+): Layer.Layer<Authenticator | BanList, AuthFileUnusable, FileSystem.FileSystem> =>
+  Layer.scoped(
+    Authenticator,
+    Effect.gen(function* () {
+      const bans = yield* BanList
+      const inner = yield* authenticatorOf(authentication)
+      return yield* guardOf(inner, bans, authentication.guard)
+    })
+  ).pipe(Layer.provideMerge(BanList.layer))
 
 /** Fails unless every file that the methods need can be used. */
 export const checkAuthentication = ({
   authentication
 }: Config): Effect.Effect<void, AuthFileUnusable, FileSystem.FileSystem> =>
-  Effect.scoped(Effect.asVoid(chainOf(authentication)))
+  Effect.scoped(Effect.asVoid(authenticatorOf(authentication)))
 
-const chainOf = (
+/** Addresses, users and clients that the guard remembers. */
+const REMEMBERED_MAX = 100_000
+
+const guardOf = (
+  inner: Authenticator["Type"],
+  bans: BanList["Type"],
+  guard: Authentication["guard"]
+): Effect.Effect<Authenticator["Type"]> =>
+  Effect.clockWith((clock) =>
+    Effect.sync(() => {
+      for (const network of guard.bannedNetworks) {
+        const reason = "the network is banned"
+        bans.add({ subject: { _tag: "Address", network }, reason, untilMs: undefined })
+      }
+      const backoff = {
+        failuresFree: guard.failures === 0 ? Number.POSITIVE_INFINITY : guard.failures,
+        firstWaitMs: Duration.toMillis(guard.backoff),
+        waitMsMax: Duration.toMillis(guard.backoffMax),
+        keysMax: REMEMBERED_MAX
+      }
+      const detector = new FlapDetector({
+        connectsMax: guard.flapConnects,
+        windowMs: Duration.toMillis(guard.flapWindow),
+        clientsMax: REMEMBERED_MAX
+      })
+      return guarded(inner, {
+        bans,
+        addresses: new Backoff(backoff),
+        users: new Backoff(backoff),
+        ...(guard.flapConnects > 0 && {
+          flapping: { detector, banMs: Duration.toMillis(guard.flapBan) }
+        }),
+        nowMs: () => clock.unsafeCurrentTimeMillis()
+      })
+    })
+  )
+
+const authenticatorOf = (
   authentication: Authentication
 ): Effect.Effect<Authenticator["Type"], AuthFileUnusable, FileSystem.FileSystem | Scope.Scope> =>
   Effect.gen(function* () {
+    if (authentication.methods.length === 0) return anonymousOnly(authentication.anonymous)
     const { anonymous, methods, timeout } = authentication
     const chosen = yield* Effect.forEach(methods, (name) => methodsByName[name](authentication))
     const last = anonymous === "never" ? [] : [anonymousMethod(anonymous)]

@@ -1,7 +1,7 @@
 /** The `authentication` section: in which ways clients prove who they are, and what each way needs. */
 
 import * as Schema from "effect/Schema"
-import { boolean, describe, duration, integer, oneOf, secretOrNone, text, wordsOf } from "./Key.ts"
+import { boolean, describe, duration, integer, networks, oneOf, secretOrNone, text, wordsOf } from "./Key.ts"
 
 /** A text that may be empty, which turns off what it is for. */
 const optional = (allowed: string, pattern: RegExp = /^/) => text(`${allowed}, or ""`, pattern)
@@ -69,6 +69,24 @@ const Jwt = Schema.Struct({
   )
 })
 
+const Guard = Schema.Struct({
+  failures: describe(
+    integer(0, 1_000_000),
+    "Failures of an address (of IPv6, one /64) or of a user before it has to wait; 0 never lets it wait",
+    10
+  ),
+  backoff: describe(duration(1, 3_600_000), "The first wait; each further failure doubles it", "1s"),
+  backoffMax: describe(duration(1, 86_400_000), "The longest wait", "1m"),
+  flapConnects: describe(
+    integer(0, 1_000_000),
+    "Connections of one client within `flapWindow`; one more bans it for `flapBan`. 0 does not look",
+    0
+  ),
+  flapWindow: describe(duration(100, 86_400_000), "See `flapConnects`", "1m"),
+  flapBan: describe(duration(100, 31_536_000_000), "See `flapConnects`", "5m"),
+  bannedNetworks: describe(networks, "Addresses and networks whose clients are refused", [])
+})
+
 export const Authentication = Schema.Struct({
   methods: describe(
     wordsOf("password-file", "jwt"),
@@ -87,7 +105,8 @@ export const Authentication = Schema.Struct({
     "10s"
   ),
   passwordFile: PasswordFile,
-  jwt: Jwt
+  jwt: Jwt,
+  guard: Guard
 })
 
 /**

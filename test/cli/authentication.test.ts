@@ -98,3 +98,32 @@ describe("jwt", () => {
     })
   })
 })
+
+describe("the guard", () => {
+  test("lets an address wait that fails too often, and turns away a banned network", async () => {
+    const jwt = { algorithm: "HS256", secret: "s".repeat(32) }
+    const guessing = {
+      methods: ["jwt"],
+      anonymous: "always",
+      jwt,
+      guard: { failures: 2, backoff: "1h", backoffMax: "1h" }
+    }
+    await withAuthentication(guessing, async (attempt) => {
+      const answers: Array<string> = []
+      for (const username of ["a", "b", "c", "d"])
+        answers.push(await attempt({ username, password: "guess" }))
+      expect(answers).toEqual(["0x86", "0x86", "0x86", "0x9f"])
+      expect(await attempt({})).toBe("0x9f")
+    })
+    const banned = { anonymous: "always", guard: { bannedNetworks: ["127.0.0.0/8"] } }
+    await withAuthentication(banned, async (attempt) => expect(await attempt({})).toBe("0x8a"))
+  })
+
+  test("bans a client that connects again and again, and nobody else", () =>
+    withAuthentication({ guard: { flapConnects: 3 } }, async (attempt) => {
+      const answers: Array<string> = []
+      for (let round = 0; round < 4; round++) answers.push(await attempt({ clientId: "restless" }))
+      expect(answers).toEqual(["in", "in", "in", "0x8a"])
+      expect(await attempt({ clientId: "calm" })).toBe("in")
+    }))
+})
