@@ -82,6 +82,8 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   protected ending: Ending | undefined
   /** What the turn has put on record; undefined while that is nothing. */
   private turnRecords: TurnRecords | undefined
+  /** What the last turn that had something to record has recorded; undefined when it is committed. */
+  private uncommitted: TurnRecords | undefined
   /** Messages that could not be stored, until the session has dealt with them. */
   private unstored: Array<OutboundEntry> | undefined
   private isStoredSignalled = false
@@ -163,6 +165,12 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
     const { advancedIn: epoch, advancedTo: before } = turnRecords
     if (before >= 0) recordAdvance(this.state, { epoch, before }, this)
     this.turnRecords = undefined
+    if (!turnRecords.isEmpty) {
+      this.uncommitted = turnRecords
+      turnRecords.afterCommit(() => {
+        if (this.uncommitted === turnRecords) this.uncommitted = undefined
+      })
+    }
     turnRecords.commit(
       (unit) => this.append(unit),
       (entry, outcome) => this.stored(entry, outcome)
@@ -269,6 +277,13 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   afterCommit(action: () => void): void {
     if (this.turnRecords === undefined || this.turnRecords.isEmpty) action()
     else this.turnRecords.afterCommit(action)
+  }
+
+  afterAllCommits(action: () => void): void {
+    const { turnRecords, uncommitted } = this
+    if (turnRecords !== undefined && !turnRecords.isEmpty) turnRecords.afterCommit(action)
+    else if (uncommitted !== undefined) uncommitted.afterCommit(action)
+    else action()
   }
 
   settleAfterCommit(publication: Publication): void {

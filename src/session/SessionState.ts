@@ -214,6 +214,8 @@ export interface SessionOutputs extends Subscriber, Publisher, Keeper {
    * fails.
    */
   readonly afterCommit: (action: () => void) => void
+  /** The same when all that the session has put on record is, in this turn or an earlier one. */
+  readonly afterAllCommits: (action: () => void) => void
   /** Gives back a hold on a publication when the turn's records are committed or have failed. */
   readonly settleAfterCommit: (publication: Publication) => void
   readonly authenticate: (request: AuthRequest) => void

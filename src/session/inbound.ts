@@ -275,11 +275,12 @@ const reasonOf = (reasonCode: number): string => {
 /** [MQTT-4.3.3-11] */
 export const onPubrel = (state: SessionState, packet: Ack<"Pubrel">, out: SessionOutputs): void => {
   const { packetId } = packet
-  const known = forgetReceived(state, packetId, out)
-  if (!known) return out.sendAck("Pubcomp", packetId, ReasonCode.PacketIdentifierNotFound, "")
-  // Once the client has PUBCOMP it may use the identifier again: by then it must be free after a crash, too.
   const { link } = state
-  out.afterCommit(() => link?.sendAck("Pubcomp", packetId, ReasonCode.Success, ""))
+  const isKnown = forgetReceived(state, packetId, out)
+  const reasonCode = isKnown ? ReasonCode.Success : ReasonCode.PacketIdentifierNotFound
+  // Once the client has PUBCOMP it may use the identifier again: by then it must be free after a crash, too,
+  // also when an earlier PUBREL has freed it.
+  out.afterAllCommits(() => link?.sendAck("Pubcomp", packetId, reasonCode, ""))
 }
 
 const ledgerOf = (state: SessionState): AckLedger => (state.ledger ??= new AckLedger())

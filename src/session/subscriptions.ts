@@ -211,5 +211,6 @@ export const onUnsubscribe = (state: SessionState, packet: Unsubscribe, out: Ses
   if (removed.length > 0) out.unsubscribe(removed)
   const { link } = state
   const { packetId } = packet
-  out.afterCommit(() => link?.send({ _tag: "Unsuback", packetId, reasonCodes, properties: noProperties }))
+  // Also when it repeats one that is yet to be committed.
+  out.afterAllCommits(() => link?.send({ _tag: "Unsuback", packetId, reasonCodes, properties: noProperties }))
 }

@@ -84,6 +84,25 @@ describe("while the journal is writing", () => {
       await client.expect("pubcomp")
     }))
 
+  test("[MQTT-4.3.3-11] PUBCOMP waits for the release that an earlier connection asked for", () =>
+    scene(async (broker, journal) => {
+      const before = await broker.connect(persistent("p"))
+      await before.send(raw.publish({ version: 5, topic: "other", qos: 2, packetId: 1 }))
+      await broker.settle()
+      journal.settle()
+      await before.expect("pubrec")
+      await before.send(raw.pubrel({ packetId: 1 }))
+      await broker.settle()
+      before.drop()
+      await broker.settle()
+      const client = await broker.connect(persistent("p"))
+      await client.send(raw.pubrel({ packetId: 1 }))
+      await broker.settle()
+      await client.quiet()
+      journal.settle()
+      expect((await client.expect("pubcomp")).reasonCode).toBe(0x92)
+    }))
+
   test("[MQTT-3.8.4-1] SUBACK waits, and what is published meanwhile arrives", () =>
     scene(async (broker, journal) => {
       const client = await broker.connect(persistent("c"))

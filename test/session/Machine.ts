@@ -411,6 +411,9 @@ export class Machine implements SessionOutputs {
     if (this.isSlowToCommit) this.actions.push(action)
     else action()
   }
+  afterAllCommits(action: () => void): void {
+    this.afterCommit(action)
+  }
   settleAfterCommit(publication: Publication): void {
     publication.settle(true)
   }
