@@ -11,6 +11,7 @@
 import { Fifo } from "../actor/Fifo.ts"
 import type { DurableRecord, EnqueueRecord } from "../storage/DurableRecord.ts"
 import type { CommitOutcome } from "../storage/Journal.ts"
+import { StorageError } from "../storage/StorageError.ts"
 
 /** Who keeps a copy, and hears when it is durable. */
 export interface Keeper {
@@ -30,6 +31,7 @@ export class Gathering {
   private missing = 0
   private line: GatheringLine | undefined
   isComplete = false
+  private isRefused = false
 
   constructor(
     /** Somebody waits who can be told that it was not stored; else it is kept until it is. */
@@ -54,6 +56,11 @@ export class Gathering {
   /** Calls back if nothing of it was stored. */
   onFailure(failed: () => void): void {
     this.whenFailed.push(failed)
+  }
+
+  /** Somebody cannot take what he should keep: nothing of it is stored, if its publisher can be told. */
+  refuse(): void {
+    this.isRefused = this.isRefusable
   }
 
   /** One of those expected has added what it had. True with the last. */
@@ -83,13 +90,18 @@ export class Gathering {
 
   /** Hands the unit to the journal. */
   commit(): void {
-    this.store(this.records, (outcome) => {
-      for (const [keeper, entry] of this.copies) keeper.stored(entry, outcome)
-      if (outcome !== undefined) for (const failed of this.whenFailed) failed()
-      this.done(outcome)
-    })
+    if (this.isRefused) this.committed(noRoom)
+    else this.store(this.records, (outcome) => this.committed(outcome))
+  }
+
+  private committed(outcome: CommitOutcome): void {
+    for (const [keeper, entry] of this.copies) keeper.stored(entry, outcome)
+    if (outcome !== undefined) for (const failed of this.whenFailed) failed()
+    this.done(outcome)
   }
 }
+
+const noRoom = new StorageError({ reason: "a session that keeps the message has no room", cause: undefined })
 
 /** The units of a router's messages, in the order in which those were routed. */
 export class GatheringLine {

@@ -195,6 +195,12 @@ export class Publication implements PublishContent {
     return this.gathering
   }
 
+  /** Somebody who should keep it cannot take it: its publisher is not told that it is safe. */
+  refuse(): void {
+    if (this.gathering === undefined) this.outcome = ReasonCode.UnspecifiedError
+    else this.gathering.refuse()
+  }
+
   /** One of those that were expected has added its records. */
   contributed(): void {
     const { gathering } = this

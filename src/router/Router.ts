@@ -299,7 +299,7 @@ export class Router implements Behaviour<RouterMessage> {
     for (const group of groups) {
       if (group.size === 0 || given?.has(group.key) === true) continue
       matched = true
-      if (!group.deliver(publication)) counters.droppedMailboxFull++
+      if (!group.deliver(publication)) this.mailboxFull(publication, group)
     }
     if (!matched) counters.messagesUnmatched++
     publication.contributed()
@@ -315,9 +315,15 @@ export class Router implements Behaviour<RouterMessage> {
       const options = (target.subscriber as object) === publisher ? target.ownOptions : target.options
       if (options === undefined) continue
       matched = true
-      if (!target.subscriber.deliver(publication, options)) this.options.counters.droppedMailboxFull++
+      const { subscriber } = target
+      if (!subscriber.deliver(publication, options)) this.mailboxFull(publication, subscriber)
     }
     return matched
+  }
+
+  private mailboxFull(publication: Publication, { isKeeping }: Pick<Subscriber, "isKeeping">): void {
+    this.options.counters.droppedMailboxFull++
+    if (isKeeping) publication.refuse()
   }
 
   private routeForwarded({ group, publication }: Forwarded): number {
@@ -332,7 +338,7 @@ export class Router implements Behaviour<RouterMessage> {
   /** A group that has lost its last member meanwhile takes nothing: the publisher sends again. */
   private routeToGroup(publication: Publication, group: SharedGroup | undefined): number {
     publication.targets = 1
-    if (group?.deliver(publication) === false) this.options.counters.droppedMailboxFull++
+    if (group?.deliver(publication) === false) this.mailboxFull(publication, group)
     publication.routed(group === undefined ? ReasonCode.UnspecifiedError : ReasonCode.Success)
     return 2
   }

@@ -69,6 +69,11 @@ export class SharedGroup {
     return true
   }
 
+  /** Whether what one of its members gets must be safe. */
+  get isKeeping(): boolean {
+    return this.members.some(({ subscriber }) => subscriber.isKeeping)
+  }
+
   hasLiveMemberBeside(subscriber: Subscriber): boolean {
     return this.members.some((member) => member.subscriber !== subscriber && member.subscriber.isConnected)
   }

@@ -69,6 +69,8 @@ export interface Subscriber {
   readonly clientId: string
   /** Has a live connection: preferred for shared subscriptions. A hint, read without asking. */
   readonly isConnected: boolean
+  /** What it gets must be safe before the publisher is told so. */
+  readonly isKeeping: boolean
   /** Messages on their way to the client; a hint for the least-inflight strategy. */
   readonly inflight: number
   /**

@@ -44,10 +44,13 @@ import type {
 } from "./SessionState.ts"
 import { TurnRecords } from "./TurnRecords.ts"
 
-/** Deliveries that may wait in the mailbox: QoS 0 up to the first number, QoS 1 and 2 up to the second. */
+/**
+ * Deliveries that may wait in the mailbox: QoS 0 up to the first number, QoS 1 and 2 up to the second. Their
+ * bytes are shared with all who get the message; the router may hand out 64 MB of them in one turn.
+ */
 const MAIL_QOS0_MAX = 16_384
 const MAIL_MAX = 65_536
-const MAIL_BYTES_MAX = 32 * 1024 * 1024
+const MAIL_BYTES_MAX = 128 * 1024 * 1024
 const DROP_REPORT_MS = 1000
 /** What is read back of a backlog at a time. */
 const BACKLOG_PAGE = 256
@@ -113,6 +116,10 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
     return this.state.link !== undefined
   }
 
+  get isKeeping(): boolean {
+    return this.state.keepsState
+  }
+
   get inflight(): number {
     const { backlog, queue } = this.state
     return (queue?.size ?? 0) + (backlog?.size ?? 0) + this.actor.mailLength
@@ -125,7 +132,7 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   // As the router sees it
 
   deliver(publication: Publication, options: DeliveryOptions): boolean {
-    const isHeld = this.state.keepsState && publication.qos > 0
+    const isHeld = this.isKeeping && publication.qos > 0
     const isExpected = isHeld && publication.gathering !== undefined
     const isTaken =
       (publication.qos > 0 || this.actor.mailLength < MAIL_QOS0_MAX) &&

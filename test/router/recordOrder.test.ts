@@ -3,6 +3,7 @@
 import { describe, expect, test } from "bun:test"
 import * as Effect from "effect/Effect"
 import { DeadlineWheel } from "../../src/actor/DeadlineWheel.ts"
+import { ReasonCode } from "../../src/protocol/ReasonCode.ts"
 import type { Publication } from "../../src/router/Publication.ts"
 import { Router } from "../../src/router/Router.ts"
 import type { DurableRecord } from "../../src/storage/DurableRecord.ts"
@@ -20,6 +21,7 @@ class Keeper extends Peer {
   private readonly expected: Array<Publication> = []
 
   override deliver(...args: Parameters<Peer["deliver"]>): boolean {
+    if (this.isFull) return false
     const [publication] = args
     if (publication.gathering !== undefined) {
       publication.gathering.expect()
@@ -74,9 +76,10 @@ const rig = () => {
   const run = () => {
     for (let tick = 0; tick < 10; tick++) dispatcher.tick()
   }
+  const publisher = new Peer("p")
   /** A retained message, at QoS 2 with an identifier that is stored with it. */
   const retain = (payload: string, qos: 0 | 1 | 2, isRefusable = true) => {
-    const publication = messageTo("r", { payload, qos, retain: true })
+    const publication = messageTo("r", { payload, qos, retain: true, publisher, packetId: 1 })
     const key = { tenant: "default", clientId: "p", epoch: 1 }
     if (qos === 2) {
       const record = { _tag: "Inbound", ...key, packetId: 1, isReleased: false } as const
@@ -85,7 +88,7 @@ const rig = () => {
     router.publish(publication)
   }
   const kept = () => [...durable.retained()].map(({ message }) => Buffer.from(message.payload).toString())
-  return { kept, retain, run, state, stored, subscribe }
+  return { kept, publisher, retain, run, state, stored, subscribe }
 }
 
 describe("retained messages of a topic are stored in the order in which they came", () => {
@@ -159,5 +162,36 @@ describe("a retained message that could not be stored", () => {
     retain("will", 2, false)
     run()
     expect(kept()).toEqual(["will"])
+  })
+})
+
+describe("[MQTT-4.3.2-4] a message that has no room in the mailbox of a session that must keep it", () => {
+  for (const qos of [1, 2] as const) {
+    test(`is not said to be safe: QoS ${qos}`, () => {
+      const { publisher, retain, run, stored, subscribe } = rig()
+      const peers = [new Keeper("there"), new Keeper("full")] as const
+      for (const peer of peers) subscribe(peer)
+      Object.assign(peers[1], { isFull: true, isKeeping: true })
+      retain("1", qos)
+      run()
+      for (const peer of peers) peer.contribute()
+      expect(publisher.outcomes).toEqual([[1, ReasonCode.UnspecifiedError]])
+      // What it retains is what subscribers get.
+      expect(stored).toEqual(["1"])
+    })
+  }
+
+  test("is safe when the session keeps nothing, or it is nobody's to be told", () => {
+    const { publisher, retain, run, stored, subscribe } = rig()
+    const peer = new Keeper("full")
+    subscribe(peer)
+    peer.isFull = true
+    retain("1", 2)
+    run()
+    expect(publisher.outcomes).toEqual([[1, ReasonCode.Success]])
+    peer.isKeeping = true
+    retain("will", 2, false)
+    run()
+    expect(stored).toEqual(["Inbound", "1", "Inbound", "will"])
   })
 })

@@ -26,6 +26,7 @@ export const alone: Forwarding = {
 export class Peer implements Subscriber, Publisher {
   isConnected = true
   inflight = 0
+  isKeeping = false
   /** Its mailbox refuses deliveries. */
   isFull = false
   readonly deliveries: Array<readonly [payload: string, options: DeliveryOptions]> = []

@@ -171,6 +171,10 @@ export class Machine implements SessionOutputs {
     return this.state.link !== undefined
   }
 
+  get isKeeping(): boolean {
+    return this.state.keepsState
+  }
+
   get inflight(): number {
     return (this.state.queue?.size ?? 0) + (this.state.backlog?.size ?? 0)
   }
