@@ -35,6 +35,7 @@ export interface Identity {
   /** The name that owns the sessions it makes: a session is resumed by its own principal only. */
   readonly principal: string
   readonly clientId: string
+  /** As the client sent it: proved only where it is the principal, as with a password file. */
   readonly username: string | undefined
   readonly peer: Peer
   /** What its credentials grant, where they say so: for the `Authorizer` to judge by. */

@@ -11,6 +11,7 @@ import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
 import { Authenticator, anonymousOnly } from "../auth/Authenticator.ts"
 import { type AuthenticationMethod, anonymousMethod, chain } from "../auth/Chain.ts"
+import { certificateMethod } from "../auth/certificate/CertificateMethod.ts"
 import { Backoff } from "../auth/guard/Backoff.ts"
 import { BanList } from "../auth/guard/BanList.ts"
 import { FlapDetector } from "../auth/guard/FlapDetector.ts"
@@ -116,6 +117,16 @@ const methodsByName: Readonly<
           clientId: jwt.clientIdClaim,
           rules: jwt.rulesClaim
         }
+      })
+    ),
+  certificate: ({ certificate }) =>
+    Effect.succeed(
+      certificateMethod({
+        principal: { field: certificate.principal, pattern: certificate.principalPattern },
+        tenant:
+          certificate.tenant === ""
+            ? undefined
+            : { field: certificate.tenant, pattern: certificate.tenantPattern }
       })
     )
 }

@@ -1,7 +1,19 @@
 /** The `authentication` section: in which ways clients prove who they are, and what each way needs. */
 
 import * as Schema from "effect/Schema"
-import { boolean, describe, duration, integer, networks, oneOf, secretOrNone, text, wordsOf } from "./Key.ts"
+import { isCertificateField } from "../auth/certificate/CertificateMethod.ts"
+import {
+  boolean,
+  checked,
+  describe,
+  duration,
+  integer,
+  networks,
+  oneOf,
+  secretOrNone,
+  text,
+  wordsOf
+} from "./Key.ts"
 
 /** A text that may be empty, which turns off what it is for. */
 const optional = (allowed: string, pattern: RegExp = /^/) => text(`${allowed}, or ""`, pattern)
@@ -69,6 +81,39 @@ const Jwt = Schema.Struct({
   )
 })
 
+const fieldAllowed = "cn, dns, uri, email, fingerprint or an attribute of the subject such as subject.O"
+
+const isPattern = (pattern: string): boolean => {
+  try {
+    return new RegExp(`^(?:${pattern})$`, "u") !== undefined
+  } catch {
+    return false
+  }
+}
+
+const Certificate = Schema.Struct({
+  principal: describe(
+    checked(isCertificateField, fieldAllowed),
+    "What of a verified client certificate names the principal",
+    "cn"
+  ),
+  principalPattern: describe(
+    checked(isPattern, 'a regular expression, or ""'),
+    "What that must match as a whole; the first group, if there is one, is the name",
+    ""
+  ),
+  tenant: describe(
+    checked((text) => text === "" || isCertificateField(text), `${fieldAllowed}, or ""`),
+    'What names the tenant; "" is the tenant `default` for all',
+    ""
+  ),
+  tenantPattern: describe(
+    checked(isPattern, 'a regular expression, or ""'),
+    "The same as `principalPattern` for the tenant",
+    ""
+  )
+})
+
 const Guard = Schema.Struct({
   failures: describe(
     integer(0, 1_000_000),
@@ -89,7 +134,7 @@ const Guard = Schema.Struct({
 
 export const Authentication = Schema.Struct({
   methods: describe(
-    wordsOf("password-file", "jwt"),
+    wordsOf("password-file", "jwt", "certificate"),
     "How clients authenticate. Asked in this order; the first that knows a client decides, nobody means no",
     []
   ),
@@ -106,6 +151,7 @@ export const Authentication = Schema.Struct({
   ),
   passwordFile: PasswordFile,
   jwt: Jwt,
+  certificate: Certificate,
   guard: Guard
 })
 

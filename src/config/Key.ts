@@ -150,6 +150,10 @@ export const oneOfNumbers = <const Numbers extends readonly [number, ...Array<nu
 export const text = (allowed: string, pattern: RegExp = /./) =>
   key(Schema.String.pipe(Schema.pattern(pattern)), { allowed })
 
+/** A text that is one of the allowed by a test of its own. */
+export const checked = (isAllowed: (text: string) => boolean, allowed: string) =>
+  key(Schema.String.pipe(Schema.filter(isAllowed)), { allowed })
+
 export const texts = (allowed: string, pattern: RegExp = /./) =>
   key(Schema.Array(Schema.String.pipe(Schema.pattern(pattern))), { allowed, read: readList })
 

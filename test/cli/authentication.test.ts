@@ -14,6 +14,7 @@ import { connectAsync, type IClientOptions } from "mqtt"
 import { Broker } from "../../src/Broker.ts"
 import { brokerLayer } from "../../src/cli/start.ts"
 import { resolve } from "../../src/config/Resolution.ts"
+import { isOpensslAvailable, testCertificates } from "../support/certificates.ts"
 import { hs256, signedBy } from "../support/tokens.ts"
 
 setDefaultTimeout(20_000)
@@ -35,10 +36,11 @@ type Try = (options: IClientOptions) => Promise<string>
 
 const withAuthentication = (
   authentication: unknown,
-  body: (attempt: Try) => Promise<void>
+  body: (attempt: Try) => Promise<void>,
+  listeners: unknown = { tcp: { port: 0, host: "127.0.0.1" } }
 ): Promise<void> => {
   const content = {
-    listeners: { tcp: { port: 0, host: "127.0.0.1" } },
+    listeners,
     authentication,
     storage: { kind: "memory" },
     log: { level: "none" }
@@ -48,7 +50,7 @@ const withAuthentication = (
     const { listening } = yield* Broker
     const attempt: Try = (options) =>
       connectAsync(
-        `mqtt://127.0.0.1:${listening[0]?.port}`,
+        `${listening[0]?.transport === "tls" ? "mqtts" : "mqtt"}://127.0.0.1:${listening[0]?.port}`,
         { protocolVersion: 5, reconnectPeriod: 0, ...options },
         false
       ).then(
@@ -96,6 +98,31 @@ describe("jwt", () => {
       expect(await present("https://issuer.example")).toBe("in")
       expect(await present("https://issuer.example.com")).toBe("0x86")
     })
+  })
+})
+
+describe.skipIf(!isOpensslAvailable)("certificate", () => {
+  test("by the names in it, if an authority of the listener has signed it", () => {
+    const { authority, client, hostileClient, rogueClient, server } = testCertificates()
+    const tls = {
+      cert: file("server.pem", server.cert),
+      key: file("server.key", server.key),
+      ca: file("ca.pem", authority.cert),
+      clientCertificates: "request"
+    }
+    const certificate = { principal: "uri", principalPattern: "urn:dev:(\\d+)", tenant: "subject.O" }
+    return withAuthentication(
+      { methods: ["certificate"], anonymous: "never", certificate },
+      async (attempt) => {
+        const present = (shown?: { readonly cert: string; readonly key: string }) =>
+          attempt({ ca: authority.cert, servername: "localhost", ...shown })
+        expect(await present(client)).toBe("in")
+        expect(await present(hostileClient)).toBe("0x87")
+        expect(await present(rogueClient)).toBe("0x87")
+        expect(await present()).toBe("0x87")
+      },
+      { tls: { port: 0, host: "127.0.0.1", tls } }
+    )
   })
 })
 

@@ -129,6 +129,17 @@ describe("values", () => {
         'this machine only), or ""'
     ],
     [
+      "a field that no certificate has",
+      { authentication: { certificate: { principal: "name" } } },
+      'authentication.certificate.principal: "name" is not allowed; expected cn, dns, uri, email, fingerprint or ' +
+        "an attribute of the subject such as subject.O"
+    ],
+    [
+      "a pattern that is none",
+      { authentication: { certificate: { principalPattern: "(" } } },
+      'authentication.certificate.principalPattern: "(" is not allowed; expected a regular expression, or ""'
+    ],
+    [
       "a method that does not exist",
       { authentication: { methods: ["guess"] } },
       `authentication.methods: ["guess"] is not allowed; expected ${methods}`
