@@ -90,6 +90,8 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
   /** Messages that could not be stored, until the session has dealt with them. */
   private unstored: Array<OutboundEntry> | undefined
   private isStoredSignalled = false
+  /** Units of ours that may wait and are not committed. */
+  private waitingUnits = 0
   private accountedMessages = 0
   private accountedBytes = 0
 
@@ -179,13 +181,24 @@ export abstract class SessionOutlet extends Deadline implements SessionOutputs {
       })
     }
     turnRecords.commit(
-      (unit) => this.append(unit),
-      (entry, outcome) => this.stored(entry, outcome)
+      (unit) => this.append(unit.mayWait ? this.counted(unit) : unit),
+      (entry, outcome) => this.stored(entry, outcome),
+      this.waitingUnits > 0
     )
   }
 
   private get onRecord(): TurnRecords {
     return (this.turnRecords ??= new TurnRecords())
+  }
+
+  /** Counts it among those that wait as long as it is not committed. */
+  private counted(unit: Omit<JournalUnit, "level">): Omit<JournalUnit, "level"> {
+    this.waitingUnits++
+    const committed = (outcome: CommitOutcome) => {
+      this.waitingUnits--
+      unit.committed(outcome)
+    }
+    return { ...unit, committed }
   }
 
   private append(unit: Omit<JournalUnit, "level">): void {

@@ -45,7 +45,12 @@ export class TurnRecords {
     this.held.push(publication)
   }
 
-  commit(append: Append, stored: (entry: OutboundEntry, outcome: CommitOutcome) => void): void {
+  /** `keepsOrder`: older messages of the session may be waiting to be acknowledged rather than written. */
+  commit(
+    append: Append,
+    stored: (entry: OutboundEntry, outcome: CommitOutcome) => void,
+    keepsOrder: boolean
+  ): void {
     const { actions, copies, held, records } = this
     const committed = (failure: CommitOutcome) => {
       for (const publication of held) publication.settle(failure === undefined)
@@ -59,7 +64,7 @@ export class TurnRecords {
       const committed = (outcome: CommitOutcome) => {
         for (const entry of entries) stored(entry, outcome)
       }
-      append({ records: entries, mayWait, isRefusable: true, committed })
+      append({ records: entries, mayWait, isRefusable: true, committed, ...(!mayWait && { keepsOrder }) })
     }
     appendCopies(copies.filter(mustBeWritten), false)
     appendCopies(copies.filter(mayBeNeedless), true)

@@ -6,7 +6,8 @@
  * Acknowledgements to clients hang on it: PUBACK and PUBREC leave when everything that their message changed
  * is committed.
  *
- * Units commit in the order of `append`, except those that may wait: these can be overtaken by others.
+ * Units commit in the order of `append`, except those that may wait: these can be overtaken by others, unless
+ * these keep the order.
  */
 
 import * as Context from "effect/Context"
@@ -31,6 +32,11 @@ export interface JournalUnit {
    * them needless.
    */
   readonly mayWait: boolean
+  /**
+   * It has messages that came after others of the same session, whose units may wait: those are not overtaken
+   * by this one. What a crash leaves of a queue then has no gaps. [MQTT-4.6.0-6]
+   */
+  readonly keepsOrder?: boolean
   /**
    * Somebody waits for these and can be told that they were not stored. The rest are kept and tried again
    * when storing fails.

@@ -121,10 +121,19 @@ export class SqliteJournal {
       this.held.push(waiting)
       this.scheduleRelease()
     } else {
+      if (unit.keepsOrder === true) this.hasten(unit)
       this.enqueue(waiting)
       this.scheduleFlush()
     }
     this.weigh()
+  }
+
+  /** Units of the same session do not wait any longer. */
+  private hasten({ records: [record] }: JournalUnit): void {
+    if (record === undefined || record._tag === "Retain") return
+    for (const held of [this.heldLonger, this.held]) {
+      for (const unit of held.takeOf(record)) this.enqueue(unit)
+    }
   }
 
   queue(request: QueueRequest, answer: QueueRead["answer"]): void {

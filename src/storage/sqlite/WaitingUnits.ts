@@ -86,6 +86,18 @@ export class WaitingUnits {
     return units
   }
 
+  /** Takes out those of a session, which they have as a whole. */
+  takeOf(session: { readonly tenant: string; readonly clientId: string }): ReadonlyArray<WaitingUnit> {
+    const isOf = ({ records: [record] }: WaitingUnit): boolean =>
+      record !== undefined &&
+      record._tag !== "Retain" &&
+      record.clientId === session.clientId &&
+      record.tenant === session.tenant
+    const taken = this.units.filter(isOf)
+    if (taken.length > 0) this.reset(this.units.filter((unit) => !isOf(unit)))
+    return taken
+  }
+
   /** Takes out those that are to be told that they were not stored. */
   takeRefusable(): ReadonlyArray<WaitingUnit> {
     const refusable = this.units.filter((unit) => unit.isRefusable)
