@@ -6,20 +6,19 @@
  * overtaken by others until they are asked for.
  */
 
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
 import { type DurableRecord, Recorded } from "../../src/storage/DurableRecord.ts"
-import type { DurableState } from "../../src/storage/DurableState.ts"
-import { decodeFrame } from "../../src/storage/frame/FrameReader.ts"
 import { encodeFrame } from "../../src/storage/frame/FrameWriter.ts"
 import { Journal, type JournalUnit } from "../../src/storage/Journal.ts"
-import { queuePage } from "../../src/storage/memory.ts"
 import { RetainedStore } from "../../src/storage/RetainedStore.ts"
 import { SessionStore } from "../../src/storage/SessionStore.ts"
+import type { Tables } from "./Tables.ts"
 
 interface Taken {
   readonly unit: JournalUnit
-  readonly frame: Uint8Array
+  readonly frame: Uint8Array<ArrayBuffer>
 }
 
 export class HeldJournal {
@@ -31,11 +30,12 @@ export class HeldJournal {
   private readonly answers: Array<() => void> = []
   private isHeld = false
   private isDead = false
-  private sequence = 1
 
   constructor(
-    /** What an earlier journal has committed. */
-    readonly state: DurableState,
+    /** With what earlier journals have committed. */
+    private readonly tables: Tables,
+    /** Of the first frame. */
+    private sequence: number,
     /** Records of this kind are not committed, although it says so: to see that it shows. */
     private readonly loses: DurableRecord["_tag"] | undefined
   ) {}
@@ -47,21 +47,28 @@ export class HeldJournal {
       whenRelieved: (resume) => resume()
     }),
     Layer.succeed(SessionStore, {
-      sessions: Stream.suspend(() => Stream.fromIterable(this.state.sessions())),
+      sessions: all(() => this.tables.sessions()),
       queue: (request, answer) => {
         // It sees every unit that was appended before.
         this.take(Number.POSITIVE_INFINITY, true)
         this.commit(Number.POSITIVE_INFINITY)
-        const page = queuePage(this.state, request)
-        if (this.isHeld) return void this.answers.push(() => answer(page))
-        queueMicrotask(() => this.drain(true))
-        answer(page)
+        if (!this.isHeld) queueMicrotask(() => this.drain(true))
+        this.tables.queue(request, (page) => {
+          if (this.isDead) return
+          if (this.isHeld) this.answers.push(() => answer(page))
+          else answer(page)
+        })
       }
     }),
     Layer.succeed(RetainedStore, {
-      messages: Stream.suspend(() => Stream.fromIterable(this.state.retained()))
+      messages: all(() => this.tables.retained())
     })
   )
+
+  /** Of the next frame. */
+  get nextSequence(): number {
+    return this.sequence
+  }
 
   /** Everything that was appended, and may not wait, is committed and told of. */
   get isIdle(): boolean {
@@ -95,15 +102,14 @@ export class HeldJournal {
   take(count: number, withWaiting: boolean): void {
     if (withWaiting) this.appended.push(...this.waiting.splice(0))
     for (const unit of this.appended.splice(0, count)) {
-      this.taken.push({ unit, frame: encodeFrame(this.sequence++, unit.records.filter(isWritten)) })
+      const written = unit.records.filter(isWritten).filter((record) => record._tag !== this.loses)
+      this.taken.push({ unit, frame: encodeFrame(this.sequence++, written) })
     }
   }
 
   commit(count: number): void {
     for (const { frame, unit } of this.taken.splice(0, count)) {
-      for (const record of decodeFrame(frame).records) {
-        if (record._tag !== this.loses) this.state.apply(record)
-      }
+      this.tables.apply(frame)
       this.committed.push(unit)
     }
   }
@@ -116,9 +122,20 @@ export class HeldJournal {
 
   private append(unit: JournalUnit): void {
     if (this.isDead) return
-    if (unit.mayWait) this.waiting.push(unit)
-    else this.appended.push(unit)
+    if (unit.mayWait) {
+      this.waiting.push(unit)
+    } else {
+      if (unit.keepsOrder === true) this.hasten(unit)
+      this.appended.push(unit)
+    }
     if (!this.isHeld) this.drain(false)
+  }
+
+  /** Units of the same session do not wait any longer. */
+  private hasten(next: JournalUnit): void {
+    const isOf = (unit: JournalUnit) => clientOf(unit) === clientOf(next)
+    this.appended.push(...this.waiting.filter(isOf))
+    this.waiting = this.waiting.filter((unit) => !isOf(unit))
   }
 
   private drain(withWaiting: boolean): void {
@@ -129,6 +146,12 @@ export class HeldJournal {
     } while (this.appended.length > 0)
   }
 }
+
+const all = <A>(read: () => Promise<ReadonlyArray<A>>): Stream.Stream<A> =>
+  Stream.fromIterableEffect(Effect.promise(read))
+
+const clientOf = ({ records: [record] }: JournalUnit): string | undefined =>
+  record === undefined || record._tag === "Retain" ? undefined : record.clientId
 
 const isNeeded = (record: DurableRecord): boolean =>
   record._tag !== "Enqueue" || record.recorded === Recorded.Pending

@@ -19,9 +19,8 @@ export interface Copy {
   readonly qos: Set<Qos>
   /** It was surely given, though a crash may have taken it again. */
   wasSure: boolean
-  /** When it was given first and last, in the order of all messages. */
+  /** When it was given first, in the order of all messages. */
   firstAt: number
-  lastAt: number
   /** How often the application has got it, and how often of that at QoS 2. */
   seen: number
   seenAtQos2: number
@@ -31,21 +30,23 @@ export interface Copy {
 }
 
 export const newCopy = (): Copy => ({
-  ...{ isOwed: false, qos: new Set<Qos>(), wasSure: false, firstAt: 0, lastAt: 0 },
+  ...{ isOwed: false, qos: new Set<Qos>(), wasSure: false, firstAt: 0 },
   ...{ seen: 0, seenAtQos2: 0, given: 0, done: 0 }
 })
 
 /** It is given to its receiver. */
 export const give = (copy: Copy, at: number): void => {
   if (copy.given === 0) copy.firstAt = at
-  copy.lastAt = at
   copy.given++
 }
 
-/** Copies by message number; the order in which they were first seen, by publisher, topic and QoS. */
+/** Copies by message number; which were seen, by publisher, topic and QoS. */
 export class Copies {
   readonly byMessage = new Map<number, Copy>()
-  private readonly lastSeen = new Map<string, number>()
+  private readonly seen = new Map<
+    string,
+    ReadonlyArray<{ readonly number: number; readonly firstAt: number }>
+  >()
 
   get(number: number): Copy | undefined {
     return this.byMessage.get(number)
@@ -62,17 +63,21 @@ export class Copies {
 
   /** Nothing counts as seen; nothing need come, and all may. */
   forget(): void {
-    this.lastSeen.clear()
+    this.seen.clear()
     for (const copy of this.byMessage.values())
       Object.assign(copy, { isOwed: false, wasSure: false, seen: 0, seenAtQos2: 0, done: 0 })
   }
 
-  /** False when a message of the same publisher, topic and QoS that is surely later was seen before. */
-  seeInOrder(copy: Copy, { publisher, topic }: Message, qos: Qos): boolean {
+  /**
+   * False when a message of the same publisher, topic and QoS was seen before that was sent later and given
+   * later. (One that was sent before there was a subscription is given when it is sent again.)
+   */
+  seeInOrder({ firstAt }: Copy, { number, publisher, topic }: Message, qos: Qos): boolean {
     const key = `${publisher} ${topic} ${qos}`
-    const last = this.lastSeen.get(key) ?? 0
-    this.lastSeen.set(key, Math.max(last, copy.firstAt))
-    return copy.lastAt >= last
+    const seen = this.seen.get(key) ?? []
+    const isInOrder = !seen.some((each) => each.number > number && each.firstAt > firstAt)
+    this.seen.set(key, [...seen, { number, firstAt }])
+    return isInOrder
   }
 }
 

@@ -1,26 +1,30 @@
 /** Plays a trace against a broker and the reference, and says where they differ. */
 
 import type { DurableRecord } from "../../src/storage/DurableRecord.ts"
-import { DurableState } from "../../src/storage/DurableState.ts"
 import { raw } from "../support/raw.ts"
 import { TestBroker } from "../support/testBroker.ts"
 import { HeldJournal } from "./HeldJournal.ts"
 import { ModelClient } from "./ModelClient.ts"
 import { Reference } from "./Reference.ts"
 import { type ClientId, clientIds, retainedTopics, type Step } from "./Step.ts"
+import { MemoryTables, type Tables } from "./Tables.ts"
 
 const startMs = 1_800_000_000_000
 const TICK_MS = 100
 
-/**
- * What is wrong, in the order in which it showed; with the step after which it did. With a journal that loses
- * records of a kind, if one is named.
- */
+export interface PlayOptions {
+  /** A journal that loses records of this kind: to see that it shows. */
+  readonly loses?: DurableRecord["_tag"]
+  /** What it commits to: in memory, unless others are given. */
+  readonly tables?: () => Promise<Tables>
+}
+
+/** What is wrong, in the order in which it showed; with the step after which it did. */
 export const play = async (
   trace: ReadonlyArray<Step>,
-  loses?: DurableRecord["_tag"]
+  { loses, tables = async () => new MemoryTables() }: PlayOptions = {}
 ): Promise<ReadonlyArray<string>> => {
-  const scene = await Scene.begin(loses)
+  const scene = await Scene.begin(await tables(), loses)
   const violations: Array<string> = []
   const note = (where: string) => {
     for (const what of scene.reference.violations.splice(0)) violations.push(`${where}: ${what}`)
@@ -46,14 +50,16 @@ class Scene {
   private constructor(
     private broker: TestBroker,
     private journal: HeldJournal,
+    private readonly tables: Tables,
     private readonly loses: DurableRecord["_tag"] | undefined
   ) {
     for (const clientId of clientIds) this.clients.set(clientId, new ModelClient(clientId, this.reference))
   }
 
-  static async begin(loses: DurableRecord["_tag"] | undefined): Promise<Scene> {
-    const journal = new HeldJournal(new DurableState(), loses)
-    return new Scene(await TestBroker.start({ storage: journal.layer, nowMs: startMs }), journal, loses)
+  static async begin(tables: Tables, loses: DurableRecord["_tag"] | undefined): Promise<Scene> {
+    const journal = new HeldJournal(tables, 1, loses)
+    const broker = await TestBroker.start({ storage: journal.layer, nowMs: startMs })
+    return new Scene(broker, journal, tables, loses)
   }
 
   async take(step: Step): Promise<void> {
@@ -120,6 +126,7 @@ class Scene {
     for (const client of this.clients.values()) client.drop()
     this.stopping.push(this.broker.stop())
     await Promise.all(this.stopping)
+    await this.tables.close()
   }
 
   private client(clientId: ClientId): ModelClient {
@@ -163,7 +170,8 @@ class Scene {
     for (const client of this.clients.values()) client.crash()
     const nowMs = this.broker.clock.unsafeCurrentTimeMillis() + downMs
     this.stopping.push(this.broker.stop())
-    this.journal = new HeldJournal(this.journal.state, this.loses)
+    await this.tables.reopen()
+    this.journal = new HeldJournal(this.tables, this.journal.nextSequence, this.loses)
     this.reference.crash(nowMs)
     this.broker = await TestBroker.start({ storage: this.journal.layer, nowMs })
     // What has become due meanwhile happens with the first tick.
@@ -177,7 +185,7 @@ class Scene {
     do {
       before = this.activity
       await this.broker.settle()
-    } while (this.activity !== before)
+    } while (this.activity !== before || this.tables.isBusy)
     if (this.journal.isIdle) this.reference.committed(this.journal.isSettled)
   }
 
