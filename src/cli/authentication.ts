@@ -16,6 +16,7 @@ import { Backoff } from "../auth/guard/Backoff.ts"
 import { BanList } from "../auth/guard/BanList.ts"
 import { FlapDetector } from "../auth/guard/FlapDetector.ts"
 import { guarded } from "../auth/guard/Guard.ts"
+import { httpMethod } from "../auth/http/HttpMethod.ts"
 import { keySetOfSecret, keySetOfText } from "../auth/jwt/JwtKeySet.ts"
 import { type JwtKeys, keysOf, keysOfUrl } from "../auth/jwt/JwtKeys.ts"
 import { jwtMethod } from "../auth/jwt/JwtMethod.ts"
@@ -127,6 +128,20 @@ const methodsByName: Readonly<
           certificate.tenant === ""
             ? undefined
             : { field: certificate.tenant, pattern: certificate.tenantPattern }
+      })
+    ),
+  http: ({ http }) =>
+    Effect.succeed(
+      httpMethod({
+        url: http.url,
+        authorization: Redacted.value(http.authorization),
+        timeoutMs: Duration.toMillis(http.timeout),
+        concurrency: http.concurrency,
+        acceptedTtlMs: Duration.toMillis(http.acceptedTtl),
+        refusedTtlMs: Duration.toMillis(http.refusedTtl),
+        cacheSizeMax: http.cacheSize,
+        failuresMax: http.failures,
+        restMs: Duration.toMillis(http.rest)
       })
     )
 }

@@ -81,6 +81,26 @@ const Jwt = Schema.Struct({
   )
 })
 
+const Http = Schema.Struct({
+  url: describe(
+    optional(urlAllowed, safeUrl),
+    "The service that knows clients: what they present is sent there by POST, as JSON",
+    ""
+  ),
+  authorization: describe(secretOrNone("a text"), "The header Authorization of each call", ""),
+  timeout: describe(duration(10, 600_000), "What a call may take", "5s"),
+  concurrency: describe(
+    integer(1, 100_000),
+    "Calls under way at a time; clients beyond that are told that the server is busy",
+    256
+  ),
+  acceptedTtl: describe(duration(0, 86_400_000), "How long a yes is kept and not asked for again", "1m"),
+  refusedTtl: describe(duration(0, 86_400_000), "How long a no is kept", "5s"),
+  cacheSize: describe(integer(1, 10_000_000), "Answers that are kept", 100_000),
+  failures: describe(integer(1, 1_000_000), "Failures in a row after which the service is left alone", 5),
+  rest: describe(duration(1, 3_600_000), "How long it is left alone before it is tried again", "10s")
+})
+
 const fieldAllowed = "cn, dns, uri, email, fingerprint or an attribute of the subject such as subject.O"
 
 const isPattern = (pattern: string): boolean => {
@@ -134,7 +154,7 @@ const Guard = Schema.Struct({
 
 export const Authentication = Schema.Struct({
   methods: describe(
-    wordsOf("password-file", "jwt", "certificate"),
+    wordsOf("password-file", "jwt", "certificate", "http"),
     "How clients authenticate. Asked in this order; the first that knows a client decides, nobody means no",
     []
   ),
@@ -152,6 +172,7 @@ export const Authentication = Schema.Struct({
   passwordFile: PasswordFile,
   jwt: Jwt,
   certificate: Certificate,
+  http: Http,
   guard: Guard
 })
 
@@ -164,7 +185,11 @@ export const authenticationConflicts = (
 ): ReadonlyArray<readonly [key: string, wrong: string]> => {
   const methods = valueOf("methods")
   const isChosen = (method: string): boolean => Array.isArray(methods) && methods.includes(method)
-  return isChosen("jwt") ? jwtConflicts((key) => valueOf(`jwt.${key}`)) : []
+  const isUrlMissing = isChosen("http") && (valueOf("http.url") ?? "") === ""
+  return [
+    ...(isChosen("jwt") ? jwtConflicts((key) => valueOf(`jwt.${key}`)) : []),
+    ...(isUrlMissing ? [["http.url", "is required for method http"] as const] : [])
+  ]
 }
 
 const jwtConflicts = (

@@ -126,6 +126,36 @@ describe.skipIf(!isOpensslAvailable)("certificate", () => {
   })
 })
 
+describe("http", () => {
+  test("by a service that is asked, and no while it is down", async () => {
+    let isUp = true
+    const service = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      fetch: async (request) => {
+        if (!isUp || request.headers.get("authorization") !== "Bearer us")
+          return new Response("", { status: 500 })
+        const { password, username } = (await request.json()) as Readonly<Record<string, string>>
+        const isRight = password === "secret"
+        return Response.json(
+          isRight ? { result: "allow", principal: username, tenant: "acme" } : { result: "deny" }
+        )
+      }
+    })
+    const http = { url: service.url.href, authorization: "Bearer us" }
+    try {
+      await withAuthentication({ methods: ["http"], http }, async (attempt) => {
+        expect(await attempt({ username: "ada", password: "secret" })).toBe("in")
+        expect(await attempt({ username: "ada", password: "guess" })).toBe("0x86")
+        isUp = false
+        expect(await attempt({ username: "grace", password: "secret" })).toBe("0x88")
+      })
+    } finally {
+      await service.stop(true)
+    }
+  })
+})
+
 describe("the guard", () => {
   test("lets an address wait that fails too often, and turns away a banned network", async () => {
     const jwt = { algorithm: "HS256", secret: "s".repeat(32) }

@@ -129,6 +129,11 @@ describe("values", () => {
         'this machine only), or ""'
     ],
     [
+      "a service without a URL",
+      { authentication: { methods: ["http"] } },
+      "authentication.http.url: is required for method http"
+    ],
+    [
       "a field that no certificate has",
       { authentication: { certificate: { principal: "name" } } },
       'authentication.certificate.principal: "name" is not allowed; expected cn, dns, uri, email, fingerprint or ' +
