@@ -141,6 +141,11 @@ const Session = Schema.Struct({
   retainedMessagesMax: setting("retainedMessagesMax", integer(0, countMax), "Retained messages of a tenant"),
   retainedBytesMax: setting("retainedBytesMax", size(0, sizeMax), "Payload of a tenant's retained messages"),
   sessionsMax: setting("sessionsMax", integer(1, countMax), "Sessions of a tenant, connected or kept"),
+  weight: setting(
+    "weight",
+    integer(1, 1000),
+    "A tenant's share of the processor when several are at work, relative to that of others"
+  ),
   willDelayIntervalMax: setting(
     "willDelayIntervalMax",
     seconds(NEVER_EXPIRES),

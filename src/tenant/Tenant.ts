@@ -112,7 +112,7 @@ export class Tenant implements Behaviour<TenantMessage> {
     const { dispatcher, timekeeper } = context
     const { journal } = context.services
     this.durability = settings.durability
-    this.runQueue = dispatcher.runQueue(1)
+    this.runQueue = dispatcher.runQueue(settings.weight)
     this.wheel = timekeeper.wheel()
     this.router = new Router({
       tenant: id,

@@ -66,6 +66,8 @@ export interface TenantSettings {
   readonly retainedMessagesMax: number
   readonly retainedBytesMax: number
   readonly sessionsMax: number
+  /** The tenant's share of the processor when several are at work, relative to that of others. */
+  readonly weight: number
   /** Seconds. */
   readonly willDelayIntervalMax: number
   readonly mqtt31: boolean
@@ -100,6 +102,7 @@ export const defaultTenantSettings: TenantSettings = {
   retainedMessagesMax: 1_000_000,
   retainedBytesMax: 1024 * 1024 * 1024,
   sessionsMax: 1_000_000,
+  weight: 1,
   willDelayIntervalMax: NEVER_EXPIRES,
   mqtt31: true,
   mqtt311: true,

@@ -3,9 +3,10 @@
  * nobody's way.
  */
 
-import { describe, expect, test } from "bun:test"
+import { describe, expect, spyOn, test } from "bun:test"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { Dispatcher } from "../../src/actor/Dispatcher.ts"
 import { type Accepted, Authenticator } from "../../src/auth/Authenticator.ts"
 import { TenantDirectory } from "../../src/tenant/TenantDirectory.ts"
 import { defaultTenantSettings } from "../../src/tenant/TenantSettings.ts"
@@ -39,6 +40,19 @@ const empty = {
 }
 
 describe("tenants", () => {
+  test("have the share of the processor that their weight says", async () => {
+    const runQueue = spyOn(Dispatcher.prototype, "runQueue")
+    const directory = TenantDirectory.layerTable((name) => ({
+      ...defaultTenantSettings,
+      weight: name === "heavy" ? 7 : 1
+    }))
+    await withBroker({ ...tenants, directory }, async (broker) => {
+      for (const tenant of ["light", "heavy"]) await broker.connect({ version: 5, username: `${tenant}/x` })
+      expect(runQueue.mock.calls).toEqual([[1], [7]])
+    })
+    runQueue.mockRestore()
+  })
+
   test("with the same client identifier, topics and retained messages do not see each other", () =>
     withBroker(tenants, async (broker) => {
       const connect = (tenant: string, clientId: string) =>

@@ -1,8 +1,8 @@
 /**
  * The broker whose capacity is measured, in a process of its own.
  *
- * A client identifier up to its first `|` names the tenant, so that a generator chooses tenants freely. On
- * every line of standard input the broker answers with what it holds; after `gc` it collects its garbage
+ * A client identifier up to its first `|` names the tenant, so that a generator chooses tenants freely, and a
+ * number at the end of that name is the tenant's weight. On every line of standard input the broker answers with what it holds; after `gc` it collects its garbage
  * first: figures of memory then do not depend on when the collector last felt like it. It ends with its
  * standard input.
  */
@@ -24,6 +24,8 @@ const { tls } = JSON.parse(process.argv[2] ?? "{}") as {
 
 const tenantOf = (clientId: string): string => clientId.slice(0, Math.max(0, clientId.indexOf("|")))
 
+const weightOf = (tenant: string): number => Number(/\*(\d+)$/.exec(tenant)?.[1] ?? 1)
+
 const authenticator = Layer.succeed(Authenticator, {
   authenticate: ({ clientId }) =>
     Effect.succeed({ _tag: "Accepted", tenant: tenantOf(clientId), principal: "client" } as const),
@@ -36,7 +38,9 @@ const listener =
 
 const broker = Broker.layer({ drainMs: 500 }).pipe(
   Layer.provide(authenticator),
-  Layer.provide(TenantDirectory.layerTable(() => defaultTenantSettings)),
+  Layer.provide(
+    TenantDirectory.layerTable((tenant) => ({ ...defaultTenantSettings, weight: weightOf(tenant) }))
+  ),
   Layer.provide(Broker.layerDefaultServices),
   Layer.provide(Layer.succeed(Transports, [listener]))
 )
