@@ -35,7 +35,11 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
     })
   }
   const received = packet.qos === 2 ? state.received?.get(packet.packetId) : undefined
-  if (received !== undefined) return repeated(state, packet.packetId, received, out)
+  if (received !== undefined) {
+    if (isTold(state, received.outcome)) return repeated(state, packet.packetId, received, out)
+    // It was not stored while its client was away: it is taken now.
+    forgetReceived(state, packet.packetId, out)
+  }
   // The decoder repeats the Topic object of the last PUBLISH, so a publisher that stays on its topic is
   // judged once.
   if (topic !== state.judgedTopic) {
@@ -241,21 +245,26 @@ export const onPublished = (
 
 const releaseAcks = (state: SessionState, out: SessionOutputs): void => {
   state.ledger?.release((qos, packetId, reasonCode) => {
-    // Earlier versions cannot be told that a message was not stored: it stays unacknowledged, and the client
-    // sends it again.
-    const isTold = state.terms.isVersion5 || reasonCode !== ReasonCode.UnspecifiedError
+    const mayTell = isTold(state, reasonCode)
     if (qos === 1) {
       if (state.owedPubacks > 0) state.owedPubacks--
-      if (isTold) out.sendAck("Puback", packetId, reasonCode, reasonOf(reasonCode))
+      if (mayTell) out.sendAck("Puback", packetId, reasonCode, reasonOf(reasonCode))
       return
     }
     if (isFailure(reasonCode)) forgetReceived(state, packetId, out)
-    if (isTold) out.sendAck("Pubrec", packetId, reasonCode, reasonOf(reasonCode))
+    if (mayTell) out.sendAck("Pubrec", packetId, reasonCode, reasonOf(reasonCode))
   })
   if (state.parked?._tag === "Acknowledgements" && state.owedPubacks < state.settings.receiveMaximum) {
     state.parked = undefined
   }
 }
+
+/**
+ * Earlier versions cannot be told that a message was not stored: it stays unacknowledged, and the client
+ * sends it again.
+ */
+const isTold = (state: SessionState, outcome: number | undefined): boolean =>
+  state.terms.isVersion5 || outcome !== ReasonCode.UnspecifiedError
 
 const reasonOf = (reasonCode: number): string => {
   switch (reasonCode) {

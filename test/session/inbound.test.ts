@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import * as Effect from "effect/Effect"
 import { allowAll } from "../../src/auth/Authorizer.ts"
+import { ReasonCode } from "../../src/protocol/ReasonCode.ts"
 import type { TenantSettings } from "../../src/tenant/TenantSettings.ts"
 import { Machine, type Output, topicOf } from "./Machine.ts"
 
@@ -294,4 +295,20 @@ describe("topic aliases of a client", () => {
       "b"
     ])
   })
+})
+
+test("[v3 MQTT-4.3.3-2] a message that could not be stored while its client was away is taken when it is repeated", () => {
+  const machine = new Machine()
+  const terms = { version: 4, clean: false } as const
+  machine.connect(terms)
+  machine.publish({ qos: 2, packetId: 7 })
+  const [lost] = machine.take("Routed")
+  machine.lose()
+  machine.outcome(lost!.publication, ReasonCode.UnspecifiedError)
+  machine.connect(terms)
+  machine.publish({ qos: 2, packetId: 7, dup: true })
+  const [again] = machine.take("Routed")
+  machine.all()
+  machine.outcome(again!.publication)
+  expect(said(machine)).toEqual(["Pubrec 7"])
 })
