@@ -20,9 +20,10 @@ import { httpMethod } from "../auth/http/HttpMethod.ts"
 import { keySetOfSecret, keySetOfText } from "../auth/jwt/JwtKeySet.ts"
 import { type JwtKeys, keysOf, keysOfUrl } from "../auth/jwt/JwtKeys.ts"
 import { jwtMethod } from "../auth/jwt/JwtMethod.ts"
-import { parsePasswordFile } from "../auth/password/PasswordFile.ts"
+import { type PasswordUsers, parsePasswordFile } from "../auth/password/PasswordFile.ts"
 import { passwordMethod } from "../auth/password/PasswordMethod.ts"
-import { AuthFileUnusable, watchedFile } from "../auth/WatchedFile.ts"
+import { scramMethod } from "../auth/scram/ScramMethod.ts"
+import { AuthFileUnusable, type WatchedFile, watchedFile } from "../auth/WatchedFile.ts"
 import type { Config } from "../config/Config.ts"
 
 type Authentication = Config["authentication"]
@@ -88,7 +89,10 @@ const authenticatorOf = (
   Effect.gen(function* () {
     if (authentication.methods.length === 0) return anonymousOnly(authentication.anonymous)
     const { anonymous, methods, timeout } = authentication
-    const chosen = yield* Effect.forEach(methods, (name) => methodsByName[name](authentication))
+    const users = yield* Effect.cached(
+      watchedFile({ path: authentication.passwordFile.path, parse: parsePasswordFile })
+    )
+    const chosen = yield* Effect.forEach(methods, (name) => methodsByName[name](authentication, users))
     const last = anonymous === "never" ? [] : [anonymousMethod(anonymous)]
     return chain([...chosen, ...last], { timeoutMs: Duration.toMillis(timeout) })
   })
@@ -96,13 +100,18 @@ const authenticatorOf = (
 /** A method, or what keeps it from being used. */
 type Built<A> = Effect.Effect<A, AuthFileUnusable, FileSystem.FileSystem | Scope.Scope>
 
+type Users = Built<WatchedFile<PasswordUsers>>
+
+/** `users` is read once, whatever methods use it. */
 const methodsByName: Readonly<
-  Record<Authentication["methods"][number], (authentication: Authentication) => Built<AuthenticationMethod>>
+  Record<
+    Authentication["methods"][number],
+    (authentication: Authentication, users: Users) => Built<AuthenticationMethod>
+  >
 > = {
-  "password-file": ({ passwordFile: { concurrency, path, waitingMax } }) =>
-    Effect.flatMap(watchedFile({ path, parse: parsePasswordFile }), ({ current }) =>
-      passwordMethod({ users: current, concurrency, waitingMax })
-    ),
+  "password-file": ({ passwordFile: { concurrency, waitingMax } }, users) =>
+    Effect.flatMap(users, ({ current }) => passwordMethod({ users: current, concurrency, waitingMax })),
+  scram: (_, users) => Effect.map(users, ({ current }) => scramMethod({ users: current })),
   jwt: ({ jwt }) =>
     Effect.map(keysOfTokens(jwt), (keys) =>
       jwtMethod({

@@ -25,7 +25,8 @@ const urlAllowed = "an https: URL (http: on this machine only)"
 const PasswordFile = Schema.Struct({
   path: describe(
     text("the path of a file"),
-    "Users and their passwords, written by `heddle passwd`; read again when it changes",
+    "Users and their passwords, for password-file and scram; written by `heddle passwd`, and read again " +
+      "when it changes",
     "passwords"
   ),
   concurrency: describe(
@@ -154,7 +155,7 @@ const Guard = Schema.Struct({
 
 export const Authentication = Schema.Struct({
   methods: describe(
-    wordsOf("password-file", "jwt", "certificate", "http"),
+    wordsOf("password-file", "jwt", "certificate", "http", "scram"),
     "How clients authenticate. Asked in this order; the first that knows a client decides, nobody means no",
     []
   ),

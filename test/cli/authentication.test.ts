@@ -10,11 +10,14 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
-import { connectAsync, type IClientOptions } from "mqtt"
+import { connect, type IClientOptions } from "mqtt"
+import type { IAuthPacket } from "mqtt-packet"
+import { scramHash } from "../../src/auth/password/PasswordHash.ts"
 import { Broker } from "../../src/Broker.ts"
 import { brokerLayer } from "../../src/cli/start.ts"
 import { resolve } from "../../src/config/Resolution.ts"
 import { isOpensslAvailable, testCertificates } from "../support/certificates.ts"
+import { clientFinal, clientFirst } from "../support/scramClient.ts"
 import { hs256, signedBy } from "../support/tokens.ts"
 
 setDefaultTimeout(20_000)
@@ -31,8 +34,8 @@ const file = (name: string, content: string): string => {
   return path
 }
 
-/** The answer to a CONNECT: `in`, or the reason code. */
-type Try = (options: IClientOptions) => Promise<string>
+/** The answer to a CONNECT: `in`, or the reason code; `answer` makes the AUTH that answers a challenge. */
+type Try = (options: IClientOptions, answer?: (challenge: string) => IAuthPacket) => Promise<string>
 
 const withAuthentication = (
   authentication: unknown,
@@ -48,15 +51,21 @@ const withAuthentication = (
   const { config } = Either.getOrThrow(resolve({ file: { name: "test.json", content }, env: {} }))
   const program = Effect.gen(function* () {
     const { listening } = yield* Broker
-    const attempt: Try = (options) =>
-      connectAsync(
-        `${listening[0]?.transport === "tls" ? "mqtts" : "mqtt"}://127.0.0.1:${listening[0]?.port}`,
-        { protocolVersion: 5, reconnectPeriod: 0, ...options },
-        false
-      ).then(
-        (client) => client.endAsync().then(() => "in"),
-        (error: { readonly code?: number }) => `0x${error.code?.toString(16)}`
-      )
+    const scheme = listening[0]?.transport === "tls" ? "mqtts" : "mqtt"
+    const attempt: Try = (options, answer) =>
+      new Promise((settle) => {
+        const url = `${scheme}://127.0.0.1:${listening[0]?.port}`
+        const client = connect(url, { protocolVersion: 5, reconnectPeriod: 0, ...options })
+        if (answer !== undefined) {
+          client.handleAuth = ({ properties }, done) =>
+            done(undefined, answer(String(properties?.authenticationData)))
+        }
+        client.once("connect", () => client.end(false, () => settle("in")))
+        client.once("error", (error) => {
+          client.end(true)
+          settle("code" in error ? `0x${Number(error.code).toString(16)}` : error.message)
+        })
+      })
     yield* Effect.promise(() => body(attempt))
   })
   const layer = brokerLayer(config).pipe(
@@ -153,6 +162,32 @@ describe("http", () => {
     } finally {
       await service.stop(true)
     }
+  })
+})
+
+describe("scram", () => {
+  test("by a client of version 5 that proves it knows the password; the same users by plain password", async () => {
+    const keys = await scramHash(Buffer.from("lovelace"), { memoryCost: 8, timeCost: 1, iterations: 4096 })
+    const passwordFile = { path: file("scram-users", `ada:acme:${keys}\n`) }
+    const configured = { methods: ["scram", "password-file"], anonymous: "never", passwordFile }
+    const authenticationMethod = "SCRAM-SHA-256"
+    const first = clientFirst("ada", "cnonce")
+    const properties = { authenticationMethod, authenticationData: Buffer.from(first) }
+    await withAuthentication(configured, async (attempt) => {
+      const prove = (password: string) =>
+        attempt({ properties }, (challenge) => ({
+          cmd: "auth",
+          reasonCode: 0x18,
+          properties: {
+            authenticationMethod,
+            authenticationData: Buffer.from(clientFinal(first, challenge, password).message)
+          }
+        }))
+      expect(await prove("lovelace")).toBe("in")
+      expect(await prove("guess")).toBe("0x87")
+      expect(await attempt({ username: "ada", password: "lovelace" })).toBe("in")
+      expect(await attempt({ username: "ada", password: "guess" })).toBe("0x86")
+    })
   })
 })
 
