@@ -238,7 +238,7 @@ export class OutboundQueue {
     return this.window.filter((entry) => entry !== undefined).sort((a, b) => a.position - b.position)
   }
 
-  /** Those that are gone leave the front of the line at once, and its middle when they are most of it. */
+  /** Puts it in the window, which grows until it has a place of its own there. */
   private place(entry: OutboundEntry): void {
     const packetId = this.packetIdOf(entry)
     while (this.window[packetId & (this.window.length - 1)] !== undefined || this.window.length === 0) {

@@ -120,7 +120,7 @@ const bodyOf = (frame: FrameReader, message: number): Uint8Array => {
   return frame.bytes.bytes.subarray(from, to)
 }
 
-/** Writes what a batch does. To be run in a transaction. Answers how many rows it wrote to queues. */
+/** Writes what a batch does. To be run in a transaction. */
 export const writeBatch = (
   database: Database,
   batch: Batch,
