@@ -5,6 +5,8 @@
  */
 
 import * as Effect from "effect/Effect"
+import * as ExecutionStrategy from "effect/ExecutionStrategy"
+import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { Tenant, type TenantContext } from "./Tenant.ts"
 import { TenantDirectory, TenantUnavailable } from "./TenantDirectory.ts"
@@ -17,7 +19,11 @@ export interface Tenants {
   readonly find: (id: string) => Tenant | undefined
   /** Those that were made so far. */
   readonly all: () => Iterable<Tenant>
+  /** For one that is not served now: what it takes up before it is. It is not served if that fails. */
+  readonly restoreFirst: (id: string, restore: Restore) => void
 }
+
+type Restore = (tenant: Tenant) => Effect.Effect<void, TenantUnavailable>
 
 export const makeTenants = (
   context: TenantContext
@@ -29,6 +35,19 @@ export const makeTenants = (
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => Scope.close(scope, exit))
     const tenants = new Map<string, Tenant>()
     const asking = new Map<string, Turns>()
+    const unrestored = new Map<string, Restore>()
+    const take = (id: string, settings: TenantSettings) =>
+      Effect.gen(function* () {
+        const own = yield* Scope.fork(scope, ExecutionStrategy.sequential)
+        const tenant = yield* Scope.extend(Tenant.make(id, settings, context), own)
+        const restore = unrestored.get(id)
+        if (restore !== undefined) {
+          yield* Effect.tapErrorCause(restore(tenant), (cause) => Scope.close(own, Exit.failCause(cause)))
+          unrestored.delete(id)
+        }
+        tenants.set(id, tenant)
+        return tenant
+      })
     const make = (id: string) =>
       Effect.gen(function* () {
         const known = tenants.get(id)
@@ -37,10 +56,7 @@ export const makeTenants = (
         if (typeof settings !== "object") {
           return yield* new TenantUnavailable({ tenant: id, reason: "the directory answered nonsense" })
         }
-        return yield* Scope.extend(Tenant.make(id, settings, context), scope).pipe(
-          Effect.tap((tenant) => Effect.sync(() => tenants.set(id, tenant))),
-          Effect.uninterruptible
-        )
+        return yield* Effect.uninterruptible(take(id, settings))
       })
     const askInTurn = (id: string) =>
       Effect.acquireUseRelease(
@@ -54,7 +70,8 @@ export const makeTenants = (
         return known === undefined ? askInTurn(id) : Effect.succeed(known)
       },
       find: (id) => tenants.get(id),
-      all: () => tenants.values()
+      all: () => tenants.values(),
+      restoreFirst: (id, restore) => unrestored.set(id, restore)
     }
   })
 

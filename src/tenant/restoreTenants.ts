@@ -7,10 +7,12 @@ import type * as Chunk from "effect/Chunk"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
-import { RetainedStore } from "../storage/RetainedStore.ts"
+import type { StoredSession } from "../storage/DurableState.ts"
+import { RetainedStore, type StoredRetained } from "../storage/RetainedStore.ts"
 import { SessionStore } from "../storage/SessionStore.ts"
 import type { StorageError } from "../storage/StorageError.ts"
 import type { Tenant } from "./Tenant.ts"
+import { TenantUnavailable } from "./TenantDirectory.ts"
 import type { Tenants } from "./Tenants.ts"
 
 const PROGRESS_MS = 1000
@@ -31,7 +33,7 @@ export const restoreTenants = (
       toldMs = nowMs
       yield* Effect.logInfo(`restoring: ${textOf(restored)}`)
     })
-    const tenantOf = tenantLookup(tenants)
+    const tenantOf = tenantLookup(tenants, (tenant) => restoreOne(tenant, sessions, messages))
     yield* Stream.runForEachChunk(sessions, (stored) =>
       Effect.zipRight(
         eachOf(stored, tenantOf, (tenant, session) => {
@@ -56,6 +58,24 @@ export const restoreTenants = (
     const elapsedMs = (yield* Clock.currentTimeMillis) - startMs
     yield* Effect.logInfo(`restored ${textOf(restored)} in ${(elapsedMs / 1000).toFixed(1)} s`)
   })
+
+/**
+ * The same for one tenant, which was not served when the others were restored: before its clients come, who
+ * would else find no sessions and have those that are stored replaced.
+ */
+const restoreOne = (
+  tenant: Tenant,
+  sessions: SessionStore["Type"]["sessions"],
+  messages: RetainedStore["Type"]["messages"]
+): Effect.Effect<void, TenantUnavailable> => {
+  const isItsOwn = (stored: { readonly tenant: string }) => stored.tenant === tenant.id
+  const takeSession = (stored: StoredSession) => Effect.sync(() => tenant.restore(stored))
+  const takeRetained = ({ message }: StoredRetained) => Effect.sync(() => tenant.restoreRetained(message))
+  return Stream.runForEach(Stream.filter(sessions, isItsOwn), takeSession).pipe(
+    Effect.zipRight(Stream.runForEach(Stream.filter(messages, isItsOwn), takeRetained)),
+    Effect.mapError(({ reason }) => new TenantUnavailable({ tenant: tenant.id, reason }))
+  )
+}
 
 const textOf = (restored: {
   readonly sessions: number
@@ -88,7 +108,7 @@ const eachOf = <A extends { readonly tenant: string }>(
  * A tenant by its name; undefined for one that is not served: what belongs to it stays in the store, for when
  * it is again.
  */
-const tenantLookup = (tenants: Tenants) => {
+const tenantLookup = (tenants: Tenants, restore: Parameters<Tenants["restoreFirst"]>[1]) => {
   const unserved = new Set<string>()
   return (id: string): Tenant | undefined | Effect.Effect<Tenant | undefined> => {
     if (unserved.has(id)) return undefined
@@ -96,6 +116,7 @@ const tenantLookup = (tenants: Tenants) => {
       tenants.find(id) ??
       Effect.catchTag(tenants.get(id), "TenantUnavailable", ({ reason }) => {
         unserved.add(id)
+        tenants.restoreFirst(id, restore)
         return Effect.as(Effect.logWarning(`tenant ${id} not restored: ${reason}`), undefined)
       })
     )

@@ -6,10 +6,11 @@ import { describe, expect, test } from "bun:test"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { DurableState } from "../../src/storage/DurableState.ts"
 import { TenantDirectory, TenantUnavailable } from "../../src/tenant/TenantDirectory.ts"
 import { defaultTenantSettings, type TenantSettings } from "../../src/tenant/TenantSettings.ts"
-import { type RawConnect, raw, type Version } from "../support/raw.ts"
-import { type TestBroker, type TestClient, withBroker } from "../support/testBroker.ts"
+import { properties, type RawConnect, raw, type Version } from "../support/raw.ts"
+import { TestBroker, type TestClient, withBroker } from "../support/testBroker.ts"
 import { byUsername } from "./byUsername.ts"
 
 const directory = (settings: TenantDirectory["Type"]["settings"]) =>
@@ -136,4 +137,32 @@ describe("a tenant may turn a protocol version off", () => {
       await other.connected()
     })
   )
+})
+
+test("what is stored for a tenant that is served later than the others is taken up before its clients are", async () => {
+  const stored = new DurableState()
+  const lasting = { clientId: "c", version: 5, properties: properties.sessionExpiryInterval(600) } as const
+  const before = await TestBroker.start({ stored })
+  const absent = await before.connect(lasting)
+  await absent.subscribe(["t", 1])
+  absent.drop()
+  await before.settle()
+  const publisher = await before.connect({ clientId: "p" })
+  await publisher.publish("t", "waiting", { retain: true })
+  await before.stop()
+  let isServed = false
+  const settings = (tenant: string) =>
+    isServed
+      ? Effect.succeed(defaultTenantSettings)
+      : Effect.fail(new TenantUnavailable({ tenant, reason: "down" }))
+  await withBroker({ stored, directory: directory((tenant) => settings(tenant)) }, async (broker) => {
+    isServed = true
+    const [client] = await Promise.all([
+      broker.connect({ ...lasting, clean: false }),
+      broker.connect({ clientId: "other" })
+    ])
+    expect(client.connack?.sessionPresent).toBe(true)
+    expect((await client.expect("publish")).payload.toString()).toBe("waiting")
+    expect(broker.broker.census()).toMatchObject({ sessions: 2, subscriptions: 1, retainedMessages: 1 })
+  })
 })
