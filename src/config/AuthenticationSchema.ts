@@ -15,6 +15,8 @@ import {
   wordsOf
 } from "./Key.ts"
 
+import { parseDuration } from "./Units.ts"
+
 /** A text that may be empty, which turns off what it is for. */
 const optional = (allowed: string, pattern: RegExp = /^/) => text(`${allowed}, or ""`, pattern)
 
@@ -168,7 +170,7 @@ export const Authentication = Schema.Struct({
   timeout: describe(
     duration(10, 600_000),
     "What a method may take for its answer; one that takes longer refuses",
-    "10s"
+    "8s"
   ),
   passwordFile: PasswordFile,
   jwt: Jwt,
@@ -186,11 +188,21 @@ export const authenticationConflicts = (
 ): ReadonlyArray<readonly [key: string, wrong: string]> => {
   const methods = valueOf("methods")
   const isChosen = (method: string): boolean => Array.isArray(methods) && methods.includes(method)
-  const isUrlMissing = isChosen("http") && (valueOf("http.url") ?? "") === ""
   return [
     ...(isChosen("jwt") ? jwtConflicts((key) => valueOf(`jwt.${key}`)) : []),
-    ...(isUrlMissing ? [["http.url", "is required for method http"] as const] : [])
+    ...(isChosen("http") ? httpConflicts(valueOf) : [])
   ]
+}
+
+const httpConflicts = (
+  valueOf: (key: string) => unknown
+): ReadonlyArray<readonly [key: string, wrong: string]> => {
+  if ((valueOf("http.url") ?? "") === "") return [["http.url", "is required for method http"]]
+  const [call, all] = [valueOf("http.timeout"), valueOf("timeout")].map((text) => parseDuration(String(text)))
+  // Given up from outside, a call would not count as a failure of the service.
+  return call !== undefined && all !== undefined && call >= all
+    ? [["http.timeout", `is not less than authentication.timeout, ${valueOf("timeout")}`]]
+    : []
 }
 
 const jwtConflicts = (

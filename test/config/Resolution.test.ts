@@ -134,6 +134,11 @@ describe("values", () => {
       "authentication.http.url: is required for method http"
     ],
     [
+      "a call that may take longer than its method",
+      { authentication: { methods: ["http"], timeout: "2s", http: { url: "https://a" } } },
+      "authentication.http.timeout: is not less than authentication.timeout, 2s"
+    ],
+    [
       "a field that no certificate has",
       { authentication: { certificate: { principal: "name" } } },
       'authentication.certificate.principal: "name" is not allowed; expected cn, dns, uri, email, fingerprint or ' +
