@@ -12,7 +12,13 @@ const said: Readonly<Record<string, ReadonlyArray<string>>> = {
   "embedded.ts": ["greetings/world: hello from inside"],
   "enhancedAuthentication.ts": ["connected by HMAC-NONCE: true"],
   "inMemory.ts": ["inside: no socket was harmed"],
-  "redirect.ts": ["CONNACK 0x9c, go to eu.example.com:1883"]
+  "redirect.ts": ["CONNACK 0x9c, go to eu.example.com:1883"],
+  "tokens.ts": [
+    "lamp published to lamps/1",
+    "lamp to doors/1: ErrorWithReasonCode: Publish error: Not authorized",
+    "forged: ErrorWithReasonCode: Connection refused: Bad username or password",
+    "the token has expired: 0xa0"
+  ]
 }
 
 test.each([...examples])("example %s runs and says what it should", async (file) => {
