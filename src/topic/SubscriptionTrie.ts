@@ -32,7 +32,7 @@
 import { LiteralPaths } from "./LiteralPaths.ts"
 import { Subscribers } from "./Subscribers.ts"
 import { levelEnd, matchLevels } from "./TopicFilter.ts"
-import { dollar } from "./TopicName.ts"
+import { dollar, plus } from "./TopicName.ts"
 import {
   addTo,
   anyChild,
@@ -164,11 +164,14 @@ export class SubscriptionTrie<K extends object, V> {
       for (;;) {
         if (next !== undefined) {
           position = matchLevels(next.text, from, next.end, topic, position)
-          if (position !== -1) break
+          if (position !== -1) {
+            // Below a wildcard, also one within a node, the way is no literal one.
+            if (position > reach && next.branches !== undefined && hasPlus(next, from)) reach = length
+            break
+          }
         }
         next = nodes.pop()
         if (next === undefined) return
-        // Below a wildcard the way is no literal one.
         reach = length
         from = next.start
         position = positions.pop() as number
@@ -279,4 +282,10 @@ export class SubscriptionTrie<K extends object, V> {
     replaceIn(parent, node, child)
     this.#nodeCount--
   }
+}
+
+/** Whether a `+` is among the levels of a node from `from` on. */
+const hasPlus = ({ end, text }: { readonly text: string; readonly end: number }, from: number): boolean => {
+  for (let at = from; at < end; at = levelEnd(text, at) + 1) if (text.charCodeAt(at) === plus) return true
+  return false
 }

@@ -35,6 +35,20 @@ export const topicFilter: fc.Arbitrary<string> = fc
   )
   .map(([levels, hash]) => (hash ? join([...levels.slice(1), "#"]) : join(levels)))
 
+const few = fc.constantFrom("a", "b", "xy")
+
+export const crowdedName: fc.Arbitrary<string> = fc.array(few, { minLength: 2, maxLength: 5 }).map(join)
+
+export const crowdedFilter: fc.Arbitrary<string> = fc
+  .tuple(
+    fc.array(fc.oneof({ arbitrary: few, weight: 2 }, { arbitrary: fc.constant("+"), weight: 1 }), {
+      minLength: 2,
+      maxLength: 5
+    }),
+    fc.nat(5)
+  )
+  .map(([levels, last]) => (last === 0 ? join([...levels.slice(1), "#"]) : join(levels)))
+
 /** Every property runs with the same cases each time. */
 export const seeded = (numRuns: number): { readonly seed: number; readonly numRuns: number } => ({
   seed: 20_261_122,
