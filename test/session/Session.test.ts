@@ -147,7 +147,9 @@ const options: DeliveryOptions = {
   isRetained: false
 }
 
-/** A message on its way to a session that keeps what it gets; its unit is stored when all have contributed. */
+/**
+ * A message on its way to a session that keeps what it gets; its unit is stored when all have contributed.
+ */
 const onItsWay = (all: ReturnType<typeof rig>) => {
   const publisher = new Peer("publisher")
   const units: Array<number> = []

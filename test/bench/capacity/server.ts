@@ -2,9 +2,9 @@
  * The broker whose capacity is measured, in a process of its own.
  *
  * A client identifier up to its first `|` names the tenant, so that a generator chooses tenants freely, and a
- * number at the end of that name is the tenant's weight. On every line of standard input the broker answers with what it holds; after `gc` it collects its garbage
- * first: figures of memory then do not depend on when the collector last felt like it. It ends with its
- * standard input.
+ * number at the end of that name is the tenant's weight. On every line of standard input the broker answers
+ * with what it holds; after `gc` it collects its garbage first: figures of memory then do not depend on when
+ * the collector last felt like it. It ends with its standard input.
  */
 
 import * as BunRuntime from "@effect/platform-bun/BunRuntime"
