@@ -186,8 +186,9 @@ const startPublishing = (
       return stalls
     }
   }
-  // An open loop's publishers keep the same pace but not the same step.
-  for (const [index, publisher] of publishers.entries()) publisher.grant(index / publishers.length, 1)
+  for (const [index, publisher] of publishers.entries()) {
+    publisher.grant(scenario.isInStep ? 0 : index / publishers.length, 1)
+  }
   if (scenario.rate === 0) for (const publisher of publishers) rota.add(publisher)
   let lastNs = Bun.nanoseconds()
   let stalls = 0

@@ -154,7 +154,9 @@ const measureHalf = async (
       rate: saturation / 2 / (scenario.of.publishers * copiesOf(scenario.of)),
       // Unlike a closed loop's, this window must not be what holds the rate back.
       window: 1000,
-      goals: isOurs || broker === yardstick ? scenario.goals : []
+      isInStep: false,
+      // What is promised is promised at our own rate; at a peer's it is told.
+      goals: isOurs ? scenario.goals : []
     }
     const contenders = isOurs ? brokers : brokers.filter((each) => each === first || each.name === broker)
     rows.push(await measureLoad(open, contenders, plan))

@@ -49,6 +49,8 @@ export interface MessageScenario extends Row {
    * that has been running for a while, not one whose compiler is still at work.
    */
   readonly warmUp: number
+  /** Whether the publishers of an open loop send at the same moments, or each at its own. */
+  readonly isInStep: boolean
 }
 
 export interface ConnectionScenario extends Row {
@@ -87,6 +89,7 @@ const messages = (name: string, scenario: Message): MessageScenario => ({
   window: 100,
   rate: 0,
   warmUp: 1,
+  isInStep: true,
   goals: [],
   ...scenario
 })
@@ -167,6 +170,15 @@ const open = (qos: Qos): MessageScenario =>
     goals: cpu(1)
   })
 
+/** The same when each sends at a moment of its own: nothing comes together. */
+const openApart = (qos: Qos): MessageScenario => ({
+  ...open(qos),
+  name: `open-apart-q${qos}`,
+  title: `${open(qos).title}, each at its own moment`,
+  isInStep: false,
+  goals: []
+})
+
 const openFanOut = messages("open-fan-out", {
   group: "open loop, 5 x 10/s to 1,000",
   title: "5 to 1,000 at 10/s each, QoS 0",
@@ -175,6 +187,7 @@ const openFanOut = messages("open-fan-out", {
   publishers: 5,
   subscribers: 1000,
   rate: 10,
+  warmUp: 1.5,
   goals: cpu(1 / 3)
 })
 
@@ -254,6 +267,8 @@ export const scenarios: ReadonlyArray<Scenario> = [
   shared,
   open(0),
   open(1),
+  openApart(0),
+  openApart(1),
   openFanOut,
   large(4),
   large(64),
