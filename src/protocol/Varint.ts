@@ -1,8 +1,5 @@
 /** Writing Variable Byte Integers (5.0, section 1.5.5), always in the fewest bytes. [MQTT-1.5.5-1] */
 
-/** The largest value that one can hold. */
-export const varintMax = 268_435_455
-
 /** Bytes of the encoding of `value`. */
 export const varintBytes = (value: number): number =>
   value < 0x80 ? 1 : value < 0x4000 ? 2 : value < 0x200000 ? 3 : 4

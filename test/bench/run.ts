@@ -163,7 +163,7 @@ const measureAll = async (options: Options): Promise<BenchResult> => {
   const capacity = await measureCapacity(options)
   return {
     format: 1,
-    date: new Date(Date.now()).toISOString().slice(0, 10),
+    date: new Date().toISOString().slice(0, 10),
     machine: machineHere(options.plan.pins),
     versions: versionsOf(options.brokers),
     repeat: options.plan.repeat,
