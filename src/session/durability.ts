@@ -145,7 +145,7 @@ export const recordGone = (state: SessionState, position: number, out: SessionOu
 export const recordAdvance = (
   state: SessionState,
   advance: { readonly epoch: number; readonly before: number },
-  out: SessionOutputs
+  out: Pick<SessionOutputs, "record">
 ): void => {
   if (state.keepsState) out.record({ _tag: "Advance", ...keyOf(state), ...advance })
 }

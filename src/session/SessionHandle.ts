@@ -1,0 +1,153 @@
+/**
+ * A session as others hold it: the router as a subscriber and publisher, the wheel as a deadline, the tenant
+ * by its name.
+ *
+ * Owns the actor and the bounds of its mailbox. What others say is put into that mailbox, what they may read
+ * without asking is read from the state; nothing here steps the state.
+ */
+
+import { Actor, type ForkChild } from "../actor/Actor.ts"
+import { Deadline, type DeadlineWheel } from "../actor/DeadlineWheel.ts"
+import type { RunQueue } from "../actor/Dispatcher.ts"
+import type { MailboxLimits } from "../actor/Mailbox.ts"
+import type { DropReason } from "../events/Event.ts"
+import type { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { Publication } from "../router/Publication.ts"
+import type { Router } from "../router/Router.ts"
+import type { SharedGroup } from "../router/SharedGroup.ts"
+import type { DeliveryOptions, RetainedPage } from "../router/Subscriber.ts"
+import type { Session } from "./Session.ts"
+import type { SessionMessage } from "./SessionMessage.ts"
+import type { SessionServices } from "./SessionServices.ts"
+import type { SessionState } from "./SessionState.ts"
+
+/**
+ * Deliveries that may wait in the mailbox: QoS 0 up to the first number, QoS 1 and 2 up to the second. Their
+ * bytes are shared with all who get the message; the router may hand out 64 MB of them in one turn.
+ */
+const MAIL_QOS0_MAX = 16_384
+const MAIL_MAX = 65_536
+const MAIL_BYTES_MAX = 128 * 1024 * 1024
+const DROP_REPORT_MS = 1000
+
+export interface SessionOptions {
+  readonly state: SessionState
+  readonly runQueue: RunQueue
+  readonly wheel: DeadlineWheel
+  readonly fork: ForkChild
+  readonly router: Router
+  readonly services: SessionServices
+}
+
+export abstract class SessionHandle extends Deadline {
+  protected readonly state: SessionState
+  protected readonly actor: Actor<SessionMessage>
+  protected readonly router: Router
+  protected readonly services: SessionServices
+
+  constructor(options: SessionOptions) {
+    super()
+    this.state = options.state
+    this.router = options.router
+    this.services = options.services
+    this.actor = new Actor({
+      runQueue: options.runQueue,
+      fork: options.fork,
+      behaviour: this.self(),
+      limits
+    })
+  }
+
+  /** The whole of it: the actor's behaviour, and what the link and the tenant get to hold. */
+  protected abstract self(): Session
+
+  get clientId(): string {
+    return this.state.clientId
+  }
+
+  /** The principal that the session belongs to: nobody else may take it up. */
+  get principal(): string {
+    return this.state.identity.principal
+  }
+
+  /** Of its last connection. */
+  get epoch(): number {
+    return this.state.epoch
+  }
+
+  get isConnected(): boolean {
+    return this.state.link !== undefined
+  }
+
+  get isKeeping(): boolean {
+    return this.state.keepsState
+  }
+
+  get inflight(): number {
+    const { backlog, queue } = this.state
+    return (queue?.size ?? 0) + (backlog?.size ?? 0) + this.actor.mailLength
+  }
+
+  /** It takes no messages any more. */
+  get hasStopped(): boolean {
+    return this.actor.stopped
+  }
+
+  /** For lifecycle messages, whose number others bound. */
+  signal(message: SessionMessage): void {
+    this.actor.signal(message)
+  }
+
+  onDeadline(): void {
+    this.actor.signal({ _tag: "Deadline" })
+  }
+
+  deliver(publication: Publication, options: DeliveryOptions): boolean {
+    const isHeld = this.isKeeping && publication.qos > 0
+    const isExpected = isHeld && publication.gathering !== undefined
+    const isTaken =
+      (publication.qos > 0 || this.actor.mailLength < MAIL_QOS0_MAX) &&
+      this.actor.tell({ _tag: "Delivery", publication, options, isHeld, isExpected })
+    if (!isTaken) this.dropped(publication.topic.name, "mailbox-full")
+    else if (isHeld) {
+      publication.hold()
+      if (isExpected) publication.gathering?.expect()
+    }
+    return isTaken
+  }
+
+  published({ epoch, packetId }: Publication, reasonCode: ReasonCode): void {
+    this.actor.signal({ _tag: "Published", packetId, epoch, reasonCode })
+  }
+
+  routerHasRoom(): void {
+    this.actor.signal({ _tag: "RouterHasRoom" })
+  }
+
+  subscribed(token: number, hasRetained: boolean): void {
+    this.actor.signal({ _tag: "Subscribed", token, hasRetained })
+  }
+
+  retainedPage(page: RetainedPage): void {
+    this.actor.signal(page)
+  }
+
+  reclaim(group: SharedGroup): void {
+    this.actor.signal({ _tag: "Reclaim", group })
+  }
+
+  dropped(topic: string, reason: DropReason): void {
+    const { state } = this
+    const nowMs = this.services.nowMs()
+    if (nowMs - state.dropReportedMs < DROP_REPORT_MS) return
+    state.dropReportedMs = nowMs
+    const { clientId, identity } = state
+    this.services.report({ _tag: "MessageDropped", tenant: identity.tenant, clientId, topic, reason })
+  }
+}
+
+const bytesOf = (message: SessionMessage): number =>
+  message._tag === "Delivery" ? message.publication.bytes : 0
+
+/** One object for all sessions. */
+const limits: MailboxLimits<SessionMessage> = { countMax: MAIL_MAX, bytesMax: MAIL_BYTES_MAX, bytesOf }

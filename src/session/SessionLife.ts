@@ -1,0 +1,195 @@
+/**
+ * The life of a session: taken up from a store, attached to, lost, left, deleted, failed, and taken out in
+ * the end; with the deadline that brings it about when nobody else does.
+ *
+ * What the state makes of each is in `attach.ts` and `expiry.ts`. Here it is told to others: events, the
+ * router, the wheel, and the tenant, who alone takes a session out.
+ */
+
+import type { DeadlineWheel } from "../actor/DeadlineWheel.ts"
+import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { StoredSession } from "../storage/DurableState.ts"
+import { attach } from "./attach.ts"
+import { discardQueue, recordEnd } from "./durability.ts"
+import { connectionLost, endSession, nextDueMs, onDeadline } from "./expiry.ts"
+import { heldSubscriptions } from "./held.ts"
+import { forgetUnrouted } from "./inbound.ts"
+import { restoreState } from "./restore.ts"
+import type { SessionOptions } from "./SessionHandle.ts"
+import type { Attach, SessionMessage } from "./SessionMessage.ts"
+import { SessionOutlet } from "./SessionOutlet.ts"
+
+export abstract class SessionLife extends SessionOutlet {
+  private readonly wheel: DeadlineWheel
+  private attaches = 0
+  private isAbandoned = false
+
+  constructor(options: SessionOptions) {
+    super(options)
+    this.wheel = options.wheel
+  }
+
+  /** Takes up what a store has kept. Called once, before anything else happens to the session. */
+  restore(stored: StoredSession): void {
+    const { state } = this
+    restoreState(state, stored, this)
+    this.account()
+    this.resubscribe()
+    if (stored.isConnected) this.actor.signal({ _tag: "Orphaned" })
+    this.arm()
+  }
+
+  protected attach(message: Attach, nowMs: number): void {
+    const { identity, link } = message
+    const { state } = this
+    this.attaches++
+    if (state.link !== undefined) {
+      this.services.report({ _tag: "SessionTakenOver", tenant: identity.tenant, clientId: identity.clientId })
+    }
+    const { sessionPresent } = attach(state, message, nowMs, this)
+    state.counters.connectsAccepted++
+    this.services.report({
+      _tag: "ClientConnected",
+      tenant: identity.tenant,
+      clientId: identity.clientId,
+      transport: identity.peer.transport,
+      address: identity.peer.address,
+      sessionPresent
+    })
+    // What ended the connection that was taken over is told by the event above.
+    this.ending = undefined
+    link.attached(this.self())
+  }
+
+  /** The connection is gone without a DISCONNECT from the client. */
+  protected lose(withWill: boolean, nowMs: number): void {
+    connectionLost(this.state, { withWill, isTakenOver: false }, nowMs, this)
+    this.left(ReasonCode.UnspecifiedError, "the connection ended", nowMs)
+  }
+
+  protected left(reasonCode: number, reason: string, nowMs: number): void {
+    const { ending } = this
+    const { clientId, identity } = this.state
+    this.ending = undefined
+    this.services.report({
+      _tag: "ClientDisconnected",
+      tenant: identity.tenant,
+      clientId,
+      by: ending === undefined ? "client" : "server",
+      reasonCode: ending?.reasonCode ?? reasonCode,
+      reason: ending?.reason ?? reason
+    })
+    if (onDeadline(this.state, nowMs, this)) this.end("ended with its connection")
+  }
+
+  /** Its will goes out, as of any session that ends. */
+  protected purge(nowMs: number): void {
+    const { state } = this
+    const reason = "the session was deleted"
+    const { clientId, identity } = state
+    if (this.isConnected) {
+      this.close({ reasonCode: ReasonCode.AdministrativeAction, reason })
+      connectionLost(state, { withWill: true, isTakenOver: false }, nowMs, this)
+      const reasonCode = ReasonCode.AdministrativeAction
+      this.services.report({
+        _tag: "ClientDisconnected",
+        tenant: identity.tenant,
+        clientId,
+        by: "server",
+        reasonCode,
+        reason
+      })
+    }
+    endSession(state, this)
+    this.end("purged")
+  }
+
+  protected end(reason: string): void {
+    const { clientId, identity } = this.state
+    this.services.report({ _tag: "SessionEnded", tenant: identity.tenant, clientId, reason })
+    this.services.ended(this.self(), this.attaches)
+  }
+
+  /**
+   * The router lost the subscriptions, and with them the SUBACKs that it owed: those clients are being
+   * closed.
+   */
+  protected resubscribe(): void {
+    this.pending = undefined
+    this.state.ghosts = 0
+    forgetUnrouted(this.state, this)
+    const held = heldSubscriptions(this.state)
+    if (held.length === 0) return
+    this.router.signal({
+      _tag: "Subscribe",
+      subscriber: this,
+      subscriptions: held.map((each) => [each.filter, each.subscription] as const),
+      token: 0
+    })
+  }
+
+  /** The broker stops: what the session keeps is on record, and another broker goes on with it. */
+  abandon(): void {
+    this.isAbandoned = true
+    this.stop()
+  }
+
+  /** The tenant takes the session out; nothing runs after this. */
+  stop(): void {
+    this.wheel.cancel(this)
+    this.router.forget(this)
+    this.unaccount()
+    this.actor.stop()
+  }
+
+  /** One deadline for all that the session waits for; one that comes early just looks again. */
+  protected arm(): void {
+    const due = nextDueMs(this.state)
+    if (due === 0) this.wheel.cancel(this)
+    else if (!this.scheduled || this.atMs > due) this.wheel.schedule(this, due)
+  }
+
+  onDefect(defect: unknown): void {
+    const { state } = this
+    state.link?.close({
+      reasonCode: ReasonCode.UnspecifiedError,
+      reason: "the server failed to handle this session"
+    })
+    if (state.subscriptions !== undefined) {
+      this.unsubscribe(heldSubscriptions(state).map((held) => held.filter))
+    }
+    this.wheel.cancel(this)
+    recordEnd(state, this)
+    discardQueue(state)
+    this.commit()
+    this.account()
+    this.services.report({
+      _tag: "ActorDefect",
+      actor: `session ${state.clientId}`,
+      tenant: state.identity.tenant,
+      defect
+    })
+    this.services.failed(this.self())
+  }
+
+  onDropped(message: SessionMessage): void {
+    if (message._tag === "Attach") {
+      message.link.close({
+        reasonCode: ReasonCode.UnspecifiedError,
+        reason: "the server failed to handle this session"
+      })
+    }
+    if (message._tag !== "Delivery") return
+    const { isHeld, options, publication } = message
+    if (this.isAbandoned) {
+      // Its copy is not made, so nothing of the message may count as stored.
+      if (isHeld) publication.settle(false)
+      return
+    }
+    // Others of the group may still be there.
+    if (options.group !== undefined) this.redispatch(options.group, [publication])
+    if (message.isExpected) publication.contributed()
+    // The copy of a session that has ended need not be stored.
+    if (isHeld) publication.settle(true)
+  }
+}

@@ -1,0 +1,148 @@
+/**
+ * What a session puts on record: the records of its turn, handed to the journal at the turn's end, what waits
+ * for their commit, and the word of the journal on its copies of messages.
+ *
+ * It also keeps the tenant's counters of queued messages in step, once a turn. It does not decide what is
+ * recorded: `durability.ts` and the machine do.
+ */
+
+import type { Store } from "../router/Gathering.ts"
+import type { Publication } from "../router/Publication.ts"
+import type { EnqueueRecord, SessionRecord } from "../storage/DurableRecord.ts"
+import type { CommitOutcome, JournalUnit } from "../storage/Journal.ts"
+import { recordAdvance } from "./durability.ts"
+import { OutboundEntry, Phase } from "./OutboundEntry.ts"
+import { SessionHandle } from "./SessionHandle.ts"
+import { TurnRecords } from "./TurnRecords.ts"
+
+export abstract class SessionRecorder extends SessionHandle {
+  /** What the turn has put on record; undefined while that is nothing. */
+  private turnRecords: TurnRecords | undefined
+  /** What the last turn that had something to record has recorded; undefined when it is committed. */
+  private uncommitted: TurnRecords | undefined
+  /** Messages that could not be stored, until the session has dealt with them. */
+  private unstored: Array<OutboundEntry> | undefined
+  private isStoredSignalled = false
+  /** Units of ours that may wait and are not committed. */
+  private waitingUnits = 0
+  private accountedMessages = 0
+  private accountedBytes = 0
+
+  record(record: SessionRecord): void {
+    this.onRecord.add(record)
+  }
+
+  keep(entry: OutboundEntry): void {
+    this.onRecord.addCopy(entry)
+  }
+
+  advance(before: number): void {
+    this.onRecord.advancedTo = before
+    this.onRecord.advancedIn = this.state.epoch
+  }
+
+  get isStorageFailing(): boolean {
+    const { durability, journal } = this.services
+    return journal.status() === "failing" && durability() !== "memory"
+  }
+
+  gather(publication: Publication, record: SessionRecord, isRefusable: boolean): void {
+    const store: Store = (records, committed) =>
+      this.append({ records, mayWait: false, isRefusable, committed })
+    publication.gather(record, store, isRefusable)
+  }
+
+  afterCommit(action: () => void): void {
+    if (this.turnRecords === undefined || this.turnRecords.isEmpty) action()
+    else this.turnRecords.afterCommit(action)
+  }
+
+  afterAllCommits(action: () => void): void {
+    const { turnRecords, uncommitted } = this
+    if (turnRecords !== undefined && !turnRecords.isEmpty) turnRecords.afterCommit(action)
+    else if (uncommitted !== undefined) uncommitted.afterCommit(action)
+    else action()
+  }
+
+  settleAfterCommit(publication: Publication): void {
+    this.onRecord.settleAfterCommit(publication)
+  }
+
+  /** Hands the turn's records to the journal. */
+  protected commit(): void {
+    const { turnRecords } = this
+    if (turnRecords === undefined) return
+    const { advancedIn: epoch, advancedTo: before } = turnRecords
+    if (before >= 0) recordAdvance(this.state, { epoch, before }, this)
+    this.turnRecords = undefined
+    if (!turnRecords.isEmpty) {
+      this.uncommitted = turnRecords
+      turnRecords.afterCommit(() => {
+        if (this.uncommitted === turnRecords) this.uncommitted = undefined
+      })
+    }
+    turnRecords.commit(
+      (unit) => this.append(unit.mayWait ? this.counted(unit) : unit),
+      (entry, outcome) => this.stored(entry, outcome),
+      this.waitingUnits > 0
+    )
+  }
+
+  private get onRecord(): TurnRecords {
+    return (this.turnRecords ??= new TurnRecords())
+  }
+
+  /** Counts it among those that wait as long as it is not committed. */
+  private counted(unit: Omit<JournalUnit, "level">): Omit<JournalUnit, "level"> {
+    this.waitingUnits++
+    const committed = (outcome: CommitOutcome) => {
+      this.waitingUnits--
+      unit.committed(outcome)
+    }
+    return { ...unit, committed }
+  }
+
+  protected append(unit: Omit<JournalUnit, "level">): void {
+    this.services.journal.append({ ...unit, level: this.services.durability() })
+  }
+
+  /** A copy of ours has been put on record, or could not be. */
+  stored(entry: EnqueueRecord, outcome: CommitOutcome): void {
+    if (!(entry instanceof OutboundEntry) || entry.phase === Phase.Gone) return
+    entry.isStored = outcome === undefined
+    entry.release(entry.isStored)
+    if (!entry.isStored) (this.unstored ??= []).push(entry)
+    else if (entry.qos === 1 && this.isConnected && this.state.backlog === undefined) return
+    if (this.isStoredSignalled) return
+    this.isStoredSignalled = true
+    this.actor.signal({ _tag: "Stored" })
+  }
+
+  /** What could not be stored since the last call. */
+  protected takeUnstored(): ReadonlyArray<OutboundEntry> {
+    this.isStoredSignalled = false
+    const { unstored = [] } = this
+    this.unstored = undefined
+    return unstored
+  }
+
+  /** Brings what waits for the client into the tenant's counters. */
+  protected account(): void {
+    const { backlog, counters, queue } = this.state
+    const messages = (queue?.size ?? 0) + (backlog?.size ?? 0)
+    const bytes = (queue?.bytes ?? 0) + (backlog?.bytes ?? 0)
+    counters.queuedMessages += messages - this.accountedMessages
+    counters.queuedBytes += bytes - this.accountedBytes
+    this.accountedMessages = messages
+    this.accountedBytes = bytes
+  }
+
+  /** The session is gone, and with it what waited. */
+  protected unaccount(): void {
+    const { counters } = this.state
+    counters.queuedMessages -= this.accountedMessages
+    counters.queuedBytes -= this.accountedBytes
+    this.accountedMessages = 0
+    this.accountedBytes = 0
+  }
+}
