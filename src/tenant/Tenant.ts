@@ -14,77 +14,32 @@ import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
 import { Actor, type Behaviour, type ForkChild } from "../actor/Actor.ts"
 import type { DeadlineWheel } from "../actor/DeadlineWheel.ts"
-import type { Dispatcher, RunQueue } from "../actor/Dispatcher.ts"
+import type { RunQueue } from "../actor/Dispatcher.ts"
 import type { Mailbox } from "../actor/Mailbox.ts"
-import type { Timekeeper } from "../actor/Timekeeper.ts"
 import type { Identity } from "../auth/Authenticator.ts"
 import type { Permissions } from "../auth/Authorizer.ts"
 import type { ForwardedMessage } from "../cluster/BusFrame.ts"
-import type { Forwarding } from "../cluster/Forwarder.ts"
-import type { Event } from "../events/Event.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { Publication } from "../router/Publication.ts"
-import { Router } from "../router/Router.ts"
+import type { Router } from "../router/Router.ts"
+import type { RoutingCensus } from "../router/RoutingTable.ts"
 import type { Ending } from "../session/Link.ts"
 import { Session } from "../session/Session.ts"
-import type { Attach } from "../session/SessionMessage.ts"
 import type { SessionServices } from "../session/SessionServices.ts"
 import { SessionState } from "../session/SessionState.ts"
 import type { StoredMessage } from "../storage/DurableRecord.ts"
 import type { StoredSession } from "../storage/DurableState.ts"
 import type { DurabilityLevel } from "../storage/Journal.ts"
 import { Counters } from "../telemetry/Counters.ts"
-import type { Peer } from "../transport/Transport.ts"
+import { absentIdentity, absentPermissions } from "./absentClient.ts"
+import { makeRouter, makeSessionServices, type TenantContext } from "./TenantContext.ts"
+import type { Admit, TenantMessage } from "./TenantMessage.ts"
 import type { TenantSettings } from "./TenantSettings.ts"
-
-/** Why a client that has passed its handshake gets no session. */
-export interface AttachRefused {
-  readonly reasonCode: ReasonCode
-  readonly reason: string
-}
-
-/** A client that asks for its session. `refuse` is called instead of an attachment. */
-export interface Admit {
-  readonly _tag: "Admit"
-  readonly attach: Attach
-  readonly refuse: (refusal: AttachRefused) => void
-}
-
-type TenantMessage =
-  | Admit
-  | { readonly _tag: "Ended"; readonly session: Session; readonly attaches: number }
-  | { readonly _tag: "Failed"; readonly session: Session }
-  | { readonly _tag: "Purge"; readonly clientId: string }
 
 interface Entry {
   readonly session: Session
   /** Attachments sent to the session: it has ended for good only when it has seen them all. */
   attaches: number
-}
-
-/** The peer of a session that nobody is connected to. */
-const nobody: Peer = {
-  transport: "memory",
-  listener: "",
-  address: "",
-  port: 0,
-  isLoopback: false,
-  serverName: undefined,
-  certificate: undefined
-}
-
-/** What all tenants of a broker share. */
-export interface TenantContext {
-  readonly dispatcher: Dispatcher
-  readonly timekeeper: Timekeeper
-  readonly report: (event: Event) => void
-  readonly random: () => number
-  /** A tenant's way to the other nodes. */
-  readonly forwarding: (tenant: string) => Forwarding
-  readonly services: Pick<
-    SessionServices,
-    "settle" | "authenticate" | "permissions" | "journal" | "readQueue"
-  >
 }
 
 export class Tenant implements Behaviour<TenantMessage> {
@@ -109,47 +64,27 @@ export class Tenant implements Behaviour<TenantMessage> {
     private readonly context: TenantContext,
     private readonly fork: ForkChild
   ) {
-    const { dispatcher, timekeeper } = context
-    const { journal } = context.services
     this.durability = settings.durability
-    this.runQueue = dispatcher.runQueue(settings.weight)
-    this.wheel = timekeeper.wheel()
-    this.router = new Router({
+    this.runQueue = context.dispatcher.runQueue(settings.weight)
+    this.wheel = context.timekeeper.wheel()
+    const durability = () => this.durability
+    this.router = makeRouter(context, {
       tenant: id,
-      store: (records, committed) =>
-        journal.append({ records, level: this.durability, mayWait: false, isRefusable: true, committed }),
-      keep: (records) =>
-        journal.append({
-          records,
-          level: this.durability,
-          mayWait: false,
-          isRefusable: false,
-          committed: () => {}
-        }),
-      canStore: () => this.durability === "memory" || journal.status() !== "failing",
       runQueue: this.runQueue,
       wheel: this.wheel,
       fork,
       settings,
       counters: this.counters,
-      random: context.random,
-      forwarding: context.forwarding(id),
-      nowMs: () => dispatcher.nowMs,
+      durability,
       onDefect: (defect) => this.routerFailed(defect)
     })
     this.actor = this.makeActor()
-    this.services = {
-      ...context.services,
-      nowMs: () => dispatcher.nowMs,
-      report: context.report,
-      durability: () => this.durability,
-      decideLater: (decision, then) => {
-        if (typeof decision === "boolean") return then(decision)
-        fork(Effect.map(context.services.settle([decision]), ([allowed]) => then(allowed === true)))
-      },
+    this.services = makeSessionServices(context, {
+      fork,
+      durability,
       ended: (session, attaches) => this.actor.signal({ _tag: "Ended", session, attaches }),
       failed: (session) => this.actor.signal({ _tag: "Failed", session })
-    }
+    })
   }
 
   private makeActor(): Actor<TenantMessage> {
@@ -185,19 +120,8 @@ export class Tenant implements Behaviour<TenantMessage> {
 
   /** Takes up a stored session. Before the tenant serves anybody. */
   restore(stored: StoredSession): void {
-    const { clientId, principal } = stored
-    const identity: Identity = { tenant: this.id, principal, clientId, username: undefined, peer: nobody }
-    const { permissions, settle } = this.context.services
-    const later: Permissions = {
-      publish: (topic) =>
-        Effect.flatMap(permissions(identity), (granted) => settle([granted.publish(topic)])).pipe(
-          Effect.map(([allowed]) => allowed === true),
-          Effect.catchAll(() => Effect.succeed(false))
-        ),
-      subscribe: () => false,
-      deliver: undefined
-    }
-    this.add(identity, later).session.restore(stored)
+    const identity = absentIdentity(this.id, stored)
+    this.add(identity, absentPermissions(identity, this.context.services)).session.restore(stored)
   }
 
   /** Takes up a stored retained message. Before the tenant serves anybody. */
@@ -355,10 +279,7 @@ export class Tenant implements Behaviour<TenantMessage> {
   }
 }
 
-export interface TenantCensus {
+export interface TenantCensus extends RoutingCensus {
   readonly sessions: number
   readonly deadlines: number
-  readonly subscriptions: number
-  readonly trieNodes: number
-  readonly groups: number
 }

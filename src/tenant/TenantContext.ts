@@ -1,0 +1,82 @@
+/**
+ * What the tenants of a broker share, and how a tenant's router and sessions get what they need of it.
+ *
+ * Owns nothing: the tenant keeps what is made here, and its durability is asked for each time, because it may
+ * change.
+ */
+
+import * as Effect from "effect/Effect"
+import type { ForkChild } from "../actor/Actor.ts"
+import type { Dispatcher } from "../actor/Dispatcher.ts"
+import type { Timekeeper } from "../actor/Timekeeper.ts"
+import type { Forwarding } from "../cluster/Forwarder.ts"
+import type { Event } from "../events/Event.ts"
+import { Router, type RouterOptions } from "../router/Router.ts"
+import type { SessionServices } from "../session/SessionServices.ts"
+import type { DurabilityLevel } from "../storage/Journal.ts"
+
+/** What all tenants of a broker share. */
+export interface TenantContext {
+  readonly dispatcher: Dispatcher
+  readonly timekeeper: Timekeeper
+  readonly report: (event: Event) => void
+  readonly random: () => number
+  /** A tenant's way to the other nodes. */
+  readonly forwarding: (tenant: string) => Forwarding
+  readonly services: Pick<
+    SessionServices,
+    "settle" | "authenticate" | "permissions" | "journal" | "readQueue"
+  >
+}
+
+/** What of a router is its tenant's own. */
+export interface RouterPart
+  extends Pick<
+    RouterOptions,
+    "tenant" | "runQueue" | "wheel" | "fork" | "settings" | "counters" | "onDefect"
+  > {
+  readonly durability: () => DurabilityLevel
+}
+
+export const makeRouter = (context: TenantContext, { durability, ...own }: RouterPart): Router => {
+  const { dispatcher, random } = context
+  const { journal } = context.services
+  return new Router({
+    ...own,
+    store: (records, committed) =>
+      journal.append({ records, level: durability(), mayWait: false, isRefusable: true, committed }),
+    keep: (records) =>
+      journal.append({
+        records,
+        level: durability(),
+        mayWait: false,
+        isRefusable: false,
+        committed: () => {}
+      }),
+    canStore: () => durability() === "memory" || journal.status() !== "failing",
+    random,
+    forwarding: context.forwarding(own.tenant),
+    nowMs: () => dispatcher.nowMs
+  })
+}
+
+/** What of its sessions' services is the tenant's own. */
+export interface SessionServicesPart extends Pick<SessionServices, "durability" | "ended" | "failed"> {
+  readonly fork: ForkChild
+}
+
+export const makeSessionServices = (
+  context: TenantContext,
+  { durability, ended, failed, fork }: SessionServicesPart
+): SessionServices => ({
+  ...context.services,
+  nowMs: () => context.dispatcher.nowMs,
+  report: context.report,
+  durability,
+  decideLater: (decision, then) => {
+    if (typeof decision === "boolean") return then(decision)
+    fork(Effect.map(context.services.settle([decision]), ([allowed]) => then(allowed === true)))
+  },
+  ended,
+  failed
+})
