@@ -52,10 +52,17 @@ const layers: ReadonlyArray<{
   { name: "topic", has: /^src\/topic\//, imports: [] },
   { name: "actor", has: /^src\/actor\//, imports: [] },
   { name: "transport port", has: /^src\/transport\/(Transport|Cidr)\.ts$/, imports: [] },
+  { name: "values", has: /^src\/values\//, imports: ["transport port"] },
   {
     name: "ports",
-    has: new RegExp(`^src/(auth|storage|events|telemetry)/|^src/tenant/(${tenantPorts.join("|")})\\.ts$`),
-    imports: ["protocol", "topic", "transport port"]
+    has: new RegExp(
+      [
+        "^src/(auth|storage|events|telemetry)/",
+        `^src/tenant/(${tenantPorts.join("|")})\\.ts$`,
+        "^src/tenant/(settings|quota|policy)/"
+      ].join("|")
+    ),
+    imports: ["protocol", "topic", "transport port", "values"]
   },
   { name: "transport", has: /^src\/transport\//, imports: ["transport port", "actor", "ports"] },
   { name: "cluster", has: /^src\/cluster\//, imports: ["protocol", "topic", "actor", "ports"] },
@@ -79,7 +86,11 @@ const layers: ReadonlyArray<{
     has: /^src\/connection\//,
     imports: ["protocol", "topic", "actor", "ports", "transport port", "router", "session", "tenant"]
   },
-  { name: "configuration", has: /^src\/config\//, imports: ["ports", "transport", "transport port"] },
+  {
+    name: "configuration",
+    has: /^src\/config\//,
+    imports: ["values", "ports", "transport", "transport port"]
+  },
   { name: "launcher", has: /^src\/launch\.mjs$/, imports: [] },
   {
     name: "whole",

@@ -11,6 +11,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
+import type { Qos } from "../protocol/Packet.ts"
 import { Acl, type AclRule } from "./Acl.ts"
 import type { Identity } from "./Authenticator.ts"
 
@@ -21,12 +22,12 @@ export interface Permissions {
    * May it publish to this topic? Asked for every PUBLISH, and for the will at CONNECT and again when it
    * fires.
    */
-  readonly publish: (topic: string) => Decision
+  readonly publish: (topic: string, qos: Qos, retain: boolean) => Decision
   /**
-   * May it subscribe to this filter? Without the `$share/group/` in front. True must hold for every topic
-   * that matches.
+   * May it subscribe to this filter? Without the `$share/group/` in front, which is `group`. True must hold
+   * for every topic that matches.
    */
-  readonly subscribe: (topicFilter: string) => Decision
+  readonly subscribe: (topicFilter: string, qos: Qos, group: string | undefined) => Decision
   /**
    * Asked for each delivery where a deny lies inside an allowed wildcard; undefined where there is no such
    * thing.
@@ -87,15 +88,15 @@ export const failClosed = (permissions: Permissions): Permissions => {
   if (permissions === allowAll || permissions instanceof Acl) return permissions
   const { deliver } = permissions
   return {
-    publish: (topic) => decide(permissions, "publish", topic),
-    subscribe: (topicFilter) => decide(permissions, "subscribe", topicFilter),
-    deliver: deliver && ((topic) => decide(permissions, "deliver", topic) === true)
+    publish: (topic, qos, retain) => decide(() => permissions.publish(topic, qos, retain)),
+    subscribe: (topicFilter, qos, group) => decide(() => permissions.subscribe(topicFilter, qos, group)),
+    deliver: deliver && ((topic) => decide(() => deliver(topic)) === true)
   }
 }
 
-const decide = (permissions: Permissions, action: keyof Permissions, topic: string): Decision => {
+const decide = (ask: () => Decision): Decision => {
   try {
-    const decision = permissions[action]?.(topic)
+    const decision = ask()
     return decision === true || Effect.isEffect(decision) ? decision : false
   } catch {
     return false

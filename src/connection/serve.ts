@@ -288,7 +288,7 @@ const checkWill = (
   }
   const invalid: PublishRefusal | undefined = refusalOfTopic(will.topic, settings)
   if (invalid !== undefined) return refusal(invalid.reasonCode, `will: ${invalid.reason}`)
-  return andThen(context.settle([permissions.publish(will.topic)]), ([allowed]) =>
+  return andThen(context.settle([permissions.publish(will.topic, will.qos, will.retain)]), ([allowed]) =>
     allowed === true ? Effect.void : refusal(ReasonCode.NotAuthorized, "the client may not publish its will")
   )
 }

@@ -62,6 +62,29 @@ export type Event =
     } & OfClient)
   | ({ readonly _tag: "MessageDropped"; readonly topic: string; readonly reason: DropReason } & OfClient)
   | ({ readonly _tag: "WillPublished"; readonly topic: string } & OfClient)
+  /** A limit of the tenant was reached; `clientId` is "" where nobody in particular reached it. */
+  | ({ readonly _tag: "QuotaReached"; readonly resource: string; readonly outcome: string } & OfClient)
+  /** Four fifths of a limit are used. */
+  | {
+      readonly _tag: "QuotaWarning"
+      readonly tenant: string
+      readonly resource: string
+      readonly used: number
+      readonly limit: number
+    }
+  /** Permissions have changed, and a live subscription is not allowed any more. */
+  | ({
+      readonly _tag: "SubscriptionRevoked"
+      readonly topicFilter: string
+      readonly reason: string
+    } & OfClient)
+  /** A policy threw, took too long or answered nonsense: its answer was taken for no. */
+  | ({ readonly _tag: "PolicyFailed"; readonly hook: string; readonly reason: string } & OfClient)
+  | {
+      readonly _tag: "TenantChanged"
+      readonly tenant: string
+      readonly change: "created" | "updated" | "suspended" | "resumed" | "draining" | "deleted"
+    }
   | {
       readonly _tag: "ActorDefect"
       readonly actor: string

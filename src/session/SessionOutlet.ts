@@ -136,7 +136,7 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
     }
     if (refusalOfTopic(will.topic, state.settings) !== undefined) return refuse()
     // The tenant's fiber, not the actor's: the will outlives the session that left it.
-    this.services.decideLater(state.permissions.publish(will.topic), (allowed) =>
+    this.services.decideLater(state.permissions.publish(will.topic, will.qos, will.retain), (allowed) =>
       allowed ? publish() : refuse()
     )
   }

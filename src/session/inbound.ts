@@ -47,7 +47,7 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
     if (refusal !== undefined) return refuse(state, packet, topic, refusal, out)
     state.judgedTopic = topic
   }
-  const decision = state.permissions.publish(topic.name)
+  const decision = state.permissions.publish(topic.name, packet.qos, packet.retain)
   if (decision === true) route(state, packet, topic, nowMs, out)
   else if (decision === false) refuse(state, packet, topic, notAuthorized, out)
   else {

@@ -70,7 +70,8 @@ const judge = (state: SessionState, request: SubscriptionRequest): Judged => {
     // [v3 MQTT-3.8.3-2]
     return refused(ReasonCode.WildcardSubscriptionsNotSupported, "wildcard subscriptions are not supported")
   }
-  return { _tag: "Asked", filter, decision: state.permissions.subscribe(filter.filter) }
+  const group = filter._tag === "Shared" ? filter.group : undefined
+  return { _tag: "Asked", filter, decision: state.permissions.subscribe(filter.filter, request.qos, group) }
 }
 
 type Refused = Extract<Judged, { readonly _tag: "Refused" }>

@@ -73,6 +73,78 @@ export interface TenantSettings {
   readonly mqtt31: boolean
   readonly mqtt311: boolean
   readonly mqtt5: boolean
+  /** Shortest Session Expiry Interval granted to a client that asks for one above 0, in seconds. */
+  readonly sessionExpiryIntervalMin: number
+  /** Every session ends with its connection. */
+  readonly forceTransient: boolean
+  /** Largest packet of a client of this tenant, where that is less than the broker's own limit. */
+  readonly packetBytesMax: number
+  /** Payload bytes of a will. */
+  readonly willBytesMax: number
+  /** What becomes of the wills of clients that a shutdown disconnects. */
+  readonly willsAtShutdown: "publish" | "suppress"
+  /** UTF-8 bytes of one level of a topic name or filter. */
+  readonly topicLevelBytesMax: number
+  /** Filters of one SUBSCRIBE. */
+  readonly topicFiltersPerPacketMax: number
+  /** Members of one shared subscription, and shared subscriptions that one message is given to. */
+  readonly sharedGroupMembersMax: number
+  readonly sharedGroupFanoutMax: number
+  /** Sessions that keep one message, and the bytes that they keep of it together; 0 does not limit. */
+  readonly persistentFanoutMax: number
+  readonly persistentFanoutBytesMax: number
+  /** Retained messages that one filter brings; 0 does not limit. */
+  readonly retainedMatchMax: number
+  /** Whether the oldest QoS 0 message that waits for an absent client gives way, rather than the newest. */
+  readonly qos0DropOldest: boolean
+  /** Whether a retained message is withheld once its publisher may not publish to its topic any more. */
+  readonly retainedPublisherCheck: boolean
+  /** Seconds that a client may leave what it was sent unacknowledged before it is reported; 0 never. */
+  readonly stalledAfter: number
+  /** Whether events of every message are reported, too. */
+  readonly debugEvents: boolean
+  /** Whether the tenant's events are published below its own `$SYS/events/`. */
+  readonly eventTopics: boolean
+
+  /** Rates of one connection, per second; 0 does not limit. */
+  readonly publishRate: number
+  readonly inboundBytesRate: number
+  readonly outboundBytesRate: number
+  /** How many seconds' worth of any rate may come at once. */
+  readonly burstSeconds: number
+
+  /** Of the whole tenant: what it may hold; 0 does not limit. */
+  readonly connectionsMax: number
+  readonly sessionMemoryBytesMax: number
+  readonly persistentSessionsMax: number
+  readonly persistentSessionBytesMax: number
+  readonly transientSubscriptionsMax: number
+  readonly persistentSubscriptionsMax: number
+  readonly sharedSubscriptionsMax: number
+  /** Of the whole tenant: rates, per second; 0 does not limit. */
+  readonly connectRate: number
+  readonly tenantPublishRate: number
+  readonly tenantInboundBytesRate: number
+  readonly tenantOutboundBytesRate: number
+  readonly transientSubscribeRate: number
+  readonly persistentSubscribeRate: number
+  readonly transientUnsubscribeRate: number
+  readonly persistentUnsubscribeRate: number
+  readonly retainRate: number
+  readonly retainBytesRate: number
+  readonly retainedMatchRate: number
+  readonly retainedMatchBytesRate: number
+  readonly transientFanoutBytesRate: number
+  readonly persistentFanoutBytesRate: number
+  /** Of the whole tenant: messages and payload bytes in windows of UTC days and months; 0 does not limit. */
+  readonly messagesPerDay: number
+  readonly messagesPerMonth: number
+  readonly bytesPerDay: number
+  readonly bytesPerMonth: number
+  readonly deliveriesPerDay: number
+  readonly deliveriesPerMonth: number
+  readonly deliveryBytesPerDay: number
+  readonly deliveryBytesPerMonth: number
 }
 
 export const defaultTenantSettings: TenantSettings = {
@@ -106,5 +178,55 @@ export const defaultTenantSettings: TenantSettings = {
   willDelayIntervalMax: NEVER_EXPIRES,
   mqtt31: true,
   mqtt311: true,
-  mqtt5: true
+  mqtt5: true,
+  sessionExpiryIntervalMin: 0,
+  forceTransient: false,
+  packetBytesMax: 268_435_455,
+  willBytesMax: 65_535,
+  willsAtShutdown: "publish",
+  topicLevelBytesMax: 65_535,
+  topicFiltersPerPacketMax: 10_000,
+  sharedGroupMembersMax: 10_000,
+  sharedGroupFanoutMax: 10_000,
+  persistentFanoutMax: 0,
+  persistentFanoutBytesMax: 0,
+  retainedMatchMax: 0,
+  qos0DropOldest: false,
+  retainedPublisherCheck: true,
+  stalledAfter: 30,
+  debugEvents: false,
+  eventTopics: false,
+  publishRate: 0,
+  inboundBytesRate: 0,
+  outboundBytesRate: 0,
+  burstSeconds: 2,
+  connectionsMax: 0,
+  sessionMemoryBytesMax: 0,
+  persistentSessionsMax: 0,
+  persistentSessionBytesMax: 0,
+  transientSubscriptionsMax: 0,
+  persistentSubscriptionsMax: 0,
+  sharedSubscriptionsMax: 0,
+  connectRate: 0,
+  tenantPublishRate: 0,
+  tenantInboundBytesRate: 0,
+  tenantOutboundBytesRate: 0,
+  transientSubscribeRate: 0,
+  persistentSubscribeRate: 0,
+  transientUnsubscribeRate: 0,
+  persistentUnsubscribeRate: 0,
+  retainRate: 0,
+  retainBytesRate: 0,
+  retainedMatchRate: 0,
+  retainedMatchBytesRate: 0,
+  transientFanoutBytesRate: 0,
+  persistentFanoutBytesRate: 0,
+  messagesPerDay: 0,
+  messagesPerMonth: 0,
+  bytesPerDay: 0,
+  bytesPerMonth: 0,
+  deliveriesPerDay: 0,
+  deliveriesPerMonth: 0,
+  deliveryBytesPerDay: 0,
+  deliveryBytesPerMonth: 0
 }
