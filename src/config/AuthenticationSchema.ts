@@ -13,9 +13,9 @@ import {
   secretOrNone,
   text,
   wordsOf
-} from "./Key.ts"
+} from "../values/Key.ts"
 
-import { parseDuration } from "./Units.ts"
+import { parseDuration } from "../values/Units.ts"
 
 /** A text that may be empty, which turns off what it is for. */
 const optional = (allowed: string, pattern: RegExp = /^/) => text(`${allowed}, or ""`, pattern)

@@ -9,13 +9,13 @@
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Option from "effect/Option"
+import { ConfigError } from "./ConfigError.ts"
 import type { Config } from "./ConfigSchema.ts"
 import { withAbsolutePaths } from "./FilePaths.ts"
-import { ConfigError } from "./Problem.ts"
 import { type Resolved, resolve } from "./Resolution.ts"
 
+export { ConfigError } from "./ConfigError.ts"
 export type { Config } from "./ConfigSchema.ts"
-export { ConfigError } from "./Problem.ts"
 
 export interface ConfigSources {
   /** The configuration file's path. */

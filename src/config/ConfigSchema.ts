@@ -7,8 +7,18 @@
 
 import * as Schema from "effect/Schema"
 import { defaultTenantSettings, NEVER_EXPIRES, type TenantSettings } from "../tenant/TenantSettings.ts"
+import {
+  boolean,
+  describe,
+  duration,
+  integer,
+  oneOf,
+  oneOfNumbers,
+  seconds,
+  size,
+  text
+} from "../values/Key.ts"
 import { Authentication } from "./AuthenticationSchema.ts"
-import { boolean, describe, duration, integer, oneOf, oneOfNumbers, seconds, size, text } from "./Key.ts"
 import { Listeners } from "./ListenerSchema.ts"
 
 const countMax = 1_000_000_000

@@ -6,8 +6,8 @@
  */
 
 import type * as SchemaAST from "effect/SchemaAST"
+import { factsOf, type KeyFacts } from "../values/Key.ts"
 import { ConfigSchema } from "./ConfigSchema.ts"
-import { factsOf, type KeyFacts } from "./Key.ts"
 import { Listener } from "./ListenerSchema.ts"
 
 /** One key that can have a value. */

@@ -9,7 +9,7 @@
 
 import * as os from "node:os"
 import * as Schema from "effect/Schema"
-import { boolean, describe, integer, listOf, networks, oneOf, secret, text, texts } from "./Key.ts"
+import { boolean, describe, integer, listOf, networks, oneOf, secret, text, texts } from "../values/Key.ts"
 
 export const transports = ["tcp", "tls", "ws", "wss", "unix"] as const
 

@@ -8,7 +8,9 @@
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
+import { type Problem, shown, suggest } from "../values/Problem.ts"
 import { authenticationConflicts } from "./AuthenticationSchema.ts"
+import { ConfigError } from "./ConfigError.ts"
 import { type Config, ConfigSchema } from "./ConfigSchema.ts"
 import { fixedLeaves, type Leaf, listenerLeaves, membersOf, upperSnake, variableOf } from "./Keys.ts"
 import {
@@ -20,7 +22,6 @@ import {
   misplacedKey,
   requiredKeys
 } from "./ListenerSchema.ts"
-import { ConfigError, type Problem, shown, suggest } from "./Problem.ts"
 
 /** Where a configuration comes from. */
 export interface Sources {

@@ -1,5 +1,5 @@
 /**
- * The kinds of values that a configuration key can have.
+ * The kinds of values that a key of the configuration or a setting can have.
  *
  * Each is an Effect Schema that carries its documentation as an annotation: what the key means, what it
  * allows, its default and how an environment variable's text is read. The loader, the printer and the table
@@ -27,7 +27,7 @@ export interface KeyFacts {
   readonly secret: boolean
 }
 
-const factsId = Symbol.for("heddle/config/KeyFacts")
+const factsId = Symbol.for("heddle/values/KeyFacts")
 
 /** The facts of a key; undefined for a section. */
 export const factsOf = (ast: SchemaAST.AST): KeyFacts | undefined =>

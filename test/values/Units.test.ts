@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test"
 import * as FastCheck from "effect/FastCheck"
-import { formatDuration, formatSize, parseDuration, parseSize } from "../../src/config/Units.ts"
+import { formatDuration, formatSize, parseDuration, parseSize } from "../../src/values/Units.ts"
 
 describe("durations", () => {
   const cases: ReadonlyArray<readonly [text: string, millis: number | undefined]> = [
