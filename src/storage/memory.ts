@@ -7,16 +7,22 @@
 
 import * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import type { AdministrationState } from "./AdministrationState.ts"
+import { type AdministrationStores, layerAdministrationMemory } from "./administration.ts"
 import { type DurableRecord, Recorded } from "./DurableRecord.ts"
 import { bytesOf, DurableState, type StoredDelivery } from "./DurableState.ts"
 import { Journal } from "./Journal.ts"
 import { RetainedStore } from "./RetainedStore.ts"
 import { type QueueRequest, SessionStore } from "./SessionStore.ts"
 
-/** The journal and the stores over one state in memory. Commits at once. */
+/** The journal and all stores over states in memory. Commits at once. */
 export const layerMemory = (
-  state: DurableState = new DurableState()
-): Layer.Layer<Journal | SessionStore | RetainedStore> =>
+  state: DurableState = new DurableState(),
+  administration?: AdministrationState
+): Layer.Layer<Journal | SessionStore | RetainedStore | AdministrationStores> =>
+  Layer.provideMerge(layerAdministrationMemory(administration), layerRecords(state))
+
+const layerRecords = (state: DurableState): Layer.Layer<Journal | SessionStore | RetainedStore> =>
   Layer.mergeAll(
     Layer.succeed(Journal, {
       append: ({ committed, records }) => {

@@ -1,0 +1,51 @@
+/**
+ * The usage ledger: what each tenant has used in each hour, for whoever writes bills and for limits that
+ * outlive a restart.
+ *
+ * A row holds totals, not increments, and belongs to one writer: writing it again changes nothing, and
+ * several nodes, or a broker and its next life, never overwrite each other. The sum over the writers is the
+ * tenant's, but for peaks, of which the sum is an upper bound.
+ */
+
+import * as Context from "effect/Context"
+import type * as Effect from "effect/Effect"
+import type * as Stream from "effect/Stream"
+import type { StorageError } from "./StorageError.ts"
+
+export interface UsageRow {
+  readonly tenant: string
+  /** When the hour began, in milliseconds since the epoch. */
+  readonly hourMs: number
+  readonly writer: string
+  readonly messagesIn: number
+  readonly bytesIn: number
+  readonly messagesOut: number
+  readonly bytesOut: number
+  readonly connects: number
+  /** Summed over the connections. */
+  readonly connectionMs: number
+  readonly connectionsPeak: number
+  readonly sessionsPeak: number
+  readonly storedBytesPeak: number
+  readonly retainedMessagesPeak: number
+}
+
+export interface UsageSpan {
+  /** Only this tenant's. */
+  readonly tenant?: string | undefined
+  /** Hours that begin at `fromMs` or later, and before `untilMs`. */
+  readonly fromMs: number
+  readonly untilMs: number
+}
+
+export class UsageStore extends Context.Tag("heddle/UsageStore")<
+  UsageStore,
+  {
+    /** Each row is new, or instead of the one of the same tenant, hour and writer. All of them or none. */
+    readonly write: (rows: ReadonlyArray<UsageRow>) => Effect.Effect<void, StorageError>
+    /** By tenant, hour and writer. */
+    readonly read: (span: UsageSpan) => Stream.Stream<UsageRow, StorageError>
+    /** Removes the hours that began before an instant; how many rows that were. */
+    readonly prune: (beforeMs: number) => Effect.Effect<number, StorageError>
+  }
+>() {}
