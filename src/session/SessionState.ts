@@ -28,21 +28,7 @@ import type { Ending, Link } from "./Link.ts"
 import type { OutboundEntry } from "./OutboundEntry.ts"
 import type { OutboundQueue } from "./OutboundQueue.ts"
 import type { AuthRequest } from "./reauthentication.ts"
-
-/** What CONNECT and CONNACK agreed on for the present connection. */
-export interface ConnectionTerms {
-  readonly isVersion5: boolean
-  /**
-   * QoS 1 and 2 messages that we may have unacknowledged: the client's Receive Maximum and our own cap.
-   * [MQTT-4.9.0-1]
-   */
-  readonly sendQuota: number
-  /** Silence after which the client counts as gone; 0 never. One and a half Keep Alives. [MQTT-3.1.2-22] */
-  readonly silenceMaxMs: number
-  /** Whether CONNECT asked for a Session Expiry Interval of 0, which DISCONNECT must not raise. */
-  readonly expiryWasZero: boolean
-  readonly authenticationMethod: string | undefined
-}
+import { type ConnectionTerms, offlineTerms } from "./terms.ts"
 
 /** A filter and what was granted on it. */
 export interface HeldSubscription {
@@ -164,15 +150,6 @@ export class SessionState {
     this.identity = identity
     this.permissions = permissions
   }
-}
-
-/** Terms while nobody is connected: nothing may be sent. */
-export const offlineTerms: ConnectionTerms = {
-  isVersion5: false,
-  sendQuota: 0,
-  silenceMaxMs: 0,
-  expiryWasZero: true,
-  authenticationMethod: undefined
 }
 
 /**

@@ -14,8 +14,9 @@ import { discardQueue, lastRecord, recordDetach, recordEnd, willRecord } from ".
 import { heldSubscriptions } from "./held.ts"
 import { forgetReceived } from "./inbound.ts"
 import { letGo } from "./refill.ts"
-import { offlineTerms, type SessionOutputs, type SessionState } from "./SessionState.ts"
+import type { SessionOutputs, SessionState } from "./SessionState.ts"
 import { giveBack, sharedGroupsOf } from "./sharing.ts"
+import { grantedExpiry, offlineTerms } from "./terms.ts"
 
 /** A DISCONNECT from the client. The connection then closes without another word. [MQTT-3.14.4-2] */
 export const onDisconnect = (
@@ -33,7 +34,7 @@ export const onDisconnect = (
         reason: "DISCONNECT may not raise a Session Expiry Interval of 0 [3.14.2.2.2]"
       })
     }
-    state.expiryInterval = Math.min(interval, state.settings.sessionExpiryIntervalMax)
+    state.expiryInterval = grantedExpiry(interval, state.settings)
   }
   // [MQTT-3.14.4-3] [v3 MQTT-3.14.4-3]
   if (packet.reasonCode === ReasonCode.NormalDisconnection) state.will = undefined

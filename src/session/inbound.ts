@@ -22,12 +22,12 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
   if (packet.qos > 0 && !admit(state, packet, out)) return
   const topic = resolveTopic(state, packet, out)
   if (topic === undefined) return
-  const { settings } = state
-  if (packet.qos > settings.maximumQos) {
+  const { settings, terms } = state
+  if (packet.qos > terms.maximumQos) {
     // [MQTT-3.2.2-11]
     return out.close({ reasonCode: ReasonCode.QosNotSupported, reason: `QoS ${packet.qos} is not supported` })
   }
-  if (packet.retain && !settings.retainAvailable) {
+  if (packet.retain && !terms.retainAvailable) {
     // [MQTT-3.2.2-14]
     return out.close({
       reasonCode: ReasonCode.RetainNotSupported,
@@ -111,11 +111,11 @@ const admit = (state: SessionState, packet: Publish, out: SessionOutputs): boole
   if (packet.qos === 2 && state.received?.get(packet.packetId)?.countsFor === state.epoch) return true
   // Receive Maximum begins anew with each connection. (5.0, section 4.9)
   const underWay = state.owedPubacks + state.receivedUnderWay
-  if (underWay < state.settings.receiveMaximum || !state.terms.isVersion5) return true
+  if (underWay < state.terms.receiveMaximum || !state.terms.isVersion5) return true
   // [MQTT-3.3.4-7]
   out.close({
     reasonCode: ReasonCode.ReceiveMaximumExceeded,
-    reason: `more than ${state.settings.receiveMaximum} unacknowledged messages [MQTT-3.3.4-7]`
+    reason: `more than ${state.terms.receiveMaximum} unacknowledged messages [MQTT-3.3.4-7]`
   })
   return false
 }
@@ -124,7 +124,7 @@ const admit = (state: SessionState, packet: Publish, out: SessionOutputs): boole
 const resolveTopic = (state: SessionState, packet: Publish, out: SessionOutputs): Topic | undefined => {
   const { topic, topicAlias } = packet
   if (topicAlias === 0) return topic
-  if (topicAlias > state.settings.topicAliasMaximum) {
+  if (topicAlias > state.terms.topicAliasMaximum) {
     // [MQTT-3.2.2-17] [MQTT-3.2.2-18] [MQTT-3.3.2-9]
     out.close({
       reasonCode: ReasonCode.TopicAliasInvalid,
@@ -221,7 +221,7 @@ const route = (
   // PUBREC says that the message and its identifier are both safe.
   if (qos === 2 && state.keepsState) out.gather(publication, inboundRecord(state, packetId), true)
   if (!out.route(publication)) state.parked = { _tag: "Room", publication }
-  else if (state.owedPubacks >= state.settings.receiveMaximum && !state.terms.isVersion5) {
+  else if (state.owedPubacks >= state.terms.receiveMaximum && !state.terms.isVersion5) {
     // A version 3 client cannot be told a maximum: it is read no further until some of its messages are
     // acknowledged.
     state.parked = { _tag: "Acknowledgements" }
@@ -254,7 +254,7 @@ const releaseAcks = (state: SessionState, out: SessionOutputs): void => {
     if (isFailure(reasonCode)) forgetReceived(state, packetId, out)
     if (mayTell) out.sendAck("Pubrec", packetId, reasonCode, reasonOf(reasonCode))
   })
-  if (state.parked?._tag === "Acknowledgements" && state.owedPubacks < state.settings.receiveMaximum) {
+  if (state.parked?._tag === "Acknowledgements" && state.owedPubacks < state.terms.receiveMaximum) {
     state.parked = undefined
   }
 }

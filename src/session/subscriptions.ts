@@ -26,7 +26,7 @@ type Judged =
   | { readonly _tag: "Asked"; readonly filter: PlainFilter | SharedFilter; readonly decision: Decision }
 
 export const onSubscribe = (state: SessionState, packet: Subscribe, out: SessionOutputs): void => {
-  if (packet.subscriptionIdentifier !== 0 && !state.settings.subscriptionIdentifiersAvailable) {
+  if (packet.subscriptionIdentifier !== 0 && !state.terms.subscriptionIdentifiersAvailable) {
     return out.close({
       reasonCode: ReasonCode.SubscriptionIdentifiersNotSupported,
       reason: "subscription identifiers are not supported [3.2.2.3.12]"
@@ -55,7 +55,7 @@ export const onSubscribeDecided = (
 }
 
 const judge = (state: SessionState, request: SubscriptionRequest): Judged => {
-  const { settings } = state
+  const { settings, terms } = state
   const filter = parseTopicFilter(request.topicFilter, {
     bytesMax: settings.topicBytesMax,
     levelsMax: settings.topicLevelsMax
@@ -63,10 +63,10 @@ const judge = (state: SessionState, request: SubscriptionRequest): Judged => {
   if (filter._tag === "Invalid") {
     return refused(ReasonCode.TopicFilterInvalid, `the filter ${filter.reason} [${filter.clause}]`)
   }
-  if (filter._tag === "Shared" && !settings.sharedSubscriptionAvailable) {
+  if (filter._tag === "Shared" && !terms.sharedSubscriptionAvailable) {
     return refused(ReasonCode.SharedSubscriptionsNotSupported, "shared subscriptions are not supported")
   }
-  if (!settings.wildcardSubscriptionAvailable && hasWildcard(filter.filter)) {
+  if (!terms.wildcardSubscriptionAvailable && hasWildcard(filter.filter)) {
     // [v3 MQTT-3.8.3-2]
     return refused(ReasonCode.WildcardSubscriptionsNotSupported, "wildcard subscriptions are not supported")
   }
