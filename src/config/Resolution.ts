@@ -8,6 +8,7 @@
 import * as Either from "effect/Either"
 import * as Schema from "effect/Schema"
 import type * as SchemaAST from "effect/SchemaAST"
+import { valueProblem } from "../values/Key.ts"
 import { type Problem, shown, suggest } from "../values/Problem.ts"
 import { authenticationConflicts } from "./AuthenticationSchema.ts"
 import { ConfigError } from "./ConfigError.ts"
@@ -224,9 +225,7 @@ const resolveKey = (
     entries.set(path, entry)
     return
   }
-  const seen = leaf.facts.secret ? "the value" : shown(entry.value)
-  const message = `${seen} is not allowed; expected ${leaf.facts.allowed}`
-  found.problems.push({ key: keyAndSource(path, given), message })
+  found.problems.push({ key: keyAndSource(path, given), message: valueProblem(leaf.ast, entry.value) })
 }
 
 /** A key, and the environment variable if that is where the value stands: there it has to be mended. */

@@ -12,6 +12,7 @@ import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import { CidrSet } from "../transport/Cidr.ts"
+import { shown } from "./Problem.ts"
 import { formatDuration, formatSize, parseDuration, parseSize } from "./Units.ts"
 
 /** What is known of a key beside its schema. */
@@ -32,6 +33,12 @@ const factsId = Symbol.for("heddle/values/KeyFacts")
 /** The facts of a key; undefined for a section. */
 export const factsOf = (ast: SchemaAST.AST): KeyFacts | undefined =>
   Option.getOrUndefined(SchemaAST.getAnnotation<KeyFacts>(factsId)(ast))
+
+/** What is wrong with a value that the key does not allow. */
+export const valueProblem = (ast: SchemaAST.AST, value: unknown): string => {
+  const facts = factsOf(ast)
+  return `${facts?.secret === true ? "the value" : shown(value)} is not allowed; expected ${facts?.allowed}`
+}
 
 const key = <A, I>(schema: Schema.Schema<A, I>, facts: Partial<KeyFacts> & Pick<KeyFacts, "allowed">) =>
   schema.annotations({
