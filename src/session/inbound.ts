@@ -11,7 +11,7 @@ import type { Ack, Publish, Topic } from "../protocol/Packet.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { Publication } from "../router/Publication.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
-import { isSystemTopic, validateTopicName } from "../topic/TopicName.ts"
+import { isSystemTopic, type TopicLimits, validateTopicName } from "../topic/TopicName.ts"
 import { AckLedger } from "./AckLedger.ts"
 import { inboundRecord, recordReleased } from "./durability.ts"
 import type { ReceivedPublish, SessionOutputs, SessionState } from "./SessionState.ts"
@@ -167,13 +167,19 @@ const serverTopic: PublishRefusal = {
  * server's.
  */
 export const refusalOfTopic = (name: string, settings: TenantSettings): PublishRefusal | undefined => {
-  const { topicBytesMax, topicLevelsMax } = settings
   if (isSystemTopic(name) && isReserved(name)) return serverTopic
-  const invalid = validateTopicName(name, { bytesMax: topicBytesMax, levelsMax: topicLevelsMax })
+  const invalid = validateTopicName(name, topicLimits(settings))
   return invalid === undefined
     ? undefined
     : { reasonCode: ReasonCode.TopicNameInvalid, reason: `the topic ${invalid.reason} [${invalid.clause}]` }
 }
+
+/** What a tenant's topic names and filters may be. */
+export const topicLimits = (settings: TenantSettings): TopicLimits => ({
+  bytesMax: settings.topicBytesMax,
+  levelsMax: settings.topicLevelsMax,
+  levelBytesMax: settings.topicLevelBytesMax
+})
 
 const isReserved = (name: string): boolean =>
   name === "$SYS" || name.startsWith("$SYS/") || name.startsWith("$share/") || name.startsWith("$oshare/")
@@ -275,7 +281,7 @@ const reasonOf = (reasonCode: number): string => {
     case ReasonCode.UnspecifiedError:
       return "the message could not be stored"
     case ReasonCode.TopicNameInvalid:
-      return "the topic has too many levels or bytes"
+      return "the topic has too many levels, or bytes in one or all of them"
     default:
       return ""
   }

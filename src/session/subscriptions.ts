@@ -18,6 +18,7 @@ import type { DeliveryOptions, Subscription } from "../router/Subscriber.ts"
 import { type PlainFilter, parseTopicFilter, type SharedFilter } from "../topic/TopicFilter.ts"
 import { recordSubscribe, recordUnsubscribe } from "./durability.ts"
 import { grantedOf, heldFilter } from "./held.ts"
+import { topicLimits } from "./inbound.ts"
 import { startReplay, stopReplay } from "./replay.ts"
 import type { HeldSubscription, PendingSuback, Replay, SessionOutputs, SessionState } from "./SessionState.ts"
 
@@ -56,10 +57,7 @@ export const onSubscribeDecided = (
 
 const judge = (state: SessionState, request: SubscriptionRequest): Judged => {
   const { settings, terms } = state
-  const filter = parseTopicFilter(request.topicFilter, {
-    bytesMax: settings.topicBytesMax,
-    levelsMax: settings.topicLevelsMax
-  })
+  const filter = parseTopicFilter(request.topicFilter, topicLimits(settings))
   if (filter._tag === "Invalid") {
     return refused(ReasonCode.TopicFilterInvalid, `the filter ${filter.reason} [${filter.clause}]`)
   }

@@ -11,6 +11,7 @@
 
 import {
   dollar,
+  exceedsBytes,
   hash,
   hasNul,
   type InvalidTopic,
@@ -21,6 +22,7 @@ import {
   slash,
   type TopicLimits,
   tooManyLevels,
+  topicBytesMax,
   validateText
 } from "./TopicName.ts"
 
@@ -169,13 +171,13 @@ const validateFilter = (filter: string, limits: TopicLimits): InvalidTopic | und
   const invalid = validateText(filter, limits)
   if (invalid !== undefined) return invalid
   const length = filter.length
-  const levelCharsMax = limits.levelCharsMax ?? length
+  const levelBytesMax = limits.levelBytesMax ?? topicBytesMax
   let levelStart = 0
   let levels = 1
   for (let index = 0; index < length; index++) {
     const code = filter.charCodeAt(index)
     if (code === slash) {
-      if (index - levelStart > levelCharsMax) return levelTooLong
+      if (exceedsBytes(filter, levelStart, index, levelBytesMax)) return levelTooLong
       levelStart = index + 1
       levels++
     } else if (code === hash) {
@@ -189,7 +191,7 @@ const validateFilter = (filter: string, limits: TopicLimits): InvalidTopic | und
       return hasNul
     }
   }
-  if (length - levelStart > levelCharsMax) return levelTooLong
+  if (exceedsBytes(filter, levelStart, length, levelBytesMax)) return levelTooLong
   return limits.levelsMax !== undefined && levels > limits.levelsMax ? tooManyLevels : undefined
 }
 
@@ -197,7 +199,9 @@ const validateGroup = (group: string, limits: TopicLimits): InvalidTopic | undef
   if (group === "") return noGroup
   if (group.includes("+") || group.includes("#")) return groupHasWildcard
   if (group.includes("\u0000")) return hasNul
-  return limits.levelCharsMax !== undefined && group.length > limits.levelCharsMax ? levelTooLong : undefined
+  return exceedsBytes(group, 0, group.length, limits.levelBytesMax ?? topicBytesMax)
+    ? levelTooLong
+    : undefined
 }
 
 const hashMisplaced = invalidTopic("MQTT-4.7.1-1", "# is not a whole level or not the last one")

@@ -11,8 +11,8 @@
 /** Limits on names and filters; one that is left out does not apply, except the 65,535 bytes of the wire. */
 export interface TopicLimits {
   readonly levelsMax?: number
-  /** UTF-16 code units of one level, and of a share name. */
-  readonly levelCharsMax?: number
+  /** Bytes of the UTF-8 encoding of one level, and of a share name. */
+  readonly levelBytesMax?: number
   /** UTF-16 code units of the whole, for a shared subscription of the filter behind the share name. */
   readonly charsMax?: number
   /** Bytes of the UTF-8 encoding. */
@@ -46,13 +46,13 @@ export const validateTopicName = (
   const invalid = validateText(name, limits)
   if (invalid !== undefined) return invalid
   const length = name.length
-  const levelCharsMax = limits.levelCharsMax ?? length
+  const levelBytesMax = limits.levelBytesMax ?? topicBytesMax
   let levelStart = 0
   let levels = 1
   for (let index = 0; index < length; index++) {
     const code = name.charCodeAt(index)
     if (code === slash) {
-      if (index - levelStart > levelCharsMax) return levelTooLong
+      if (exceedsBytes(name, levelStart, index, levelBytesMax)) return levelTooLong
       levelStart = index + 1
       levels++
     } else if (code === plus || code === hash) {
@@ -61,7 +61,7 @@ export const validateTopicName = (
       return hasNul
     }
   }
-  if (length - levelStart > levelCharsMax) return levelTooLong
+  if (exceedsBytes(name, levelStart, length, levelBytesMax)) return levelTooLong
   return limits.levelsMax !== undefined && levels > limits.levelsMax ? tooManyLevels : undefined
 }
 
@@ -75,8 +75,7 @@ export const validateText = (text: string, limits: TopicLimits): InvalidTopic | 
   if (!text.isWellFormed()) return illFormed
   if (limits.charsMax !== undefined && length > limits.charsMax) return tooManyChars
   const bytesMax = Math.min(limits.bytesMax ?? topicBytesMax, topicBytesMax)
-  // A code unit is at most three bytes of UTF-8, so that short texts need not be counted.
-  if (length * 3 > bytesMax && utf8ByteLength(text) > bytesMax) {
+  if (exceedsBytes(text, 0, length, bytesMax)) {
     return bytesMax === topicBytesMax ? exceedsWire : tooManyBytes
   }
   return undefined
@@ -91,7 +90,7 @@ export const invalidTopic = (clause: string, reason: string, limit?: keyof Topic
   Object.freeze({ _tag: "Invalid", clause, limit, reason })
 
 export const hasNul = invalidTopic("MQTT-4.7.3-2", "contains U+0000")
-export const levelTooLong = invalidTopic("2.4", "a level has too many characters", "levelCharsMax")
+export const levelTooLong = invalidTopic("2.4", "has a level of too many bytes", "levelBytesMax")
 export const tooManyLevels = invalidTopic("2.4", "has too many levels", "levelsMax")
 const isEmpty = invalidTopic("MQTT-4.7.3-1", "is empty")
 const illFormed = invalidTopic("MQTT-1.5.4-1", "contains a lone surrogate")
@@ -100,9 +99,16 @@ const tooManyChars = invalidTopic("2.4", "has too many characters", "charsMax")
 const tooManyBytes = invalidTopic("2.4", "has too many bytes", "bytesMax")
 const exceedsWire = invalidTopic("MQTT-4.7.3-3", "has more than 65,535 bytes")
 
-const utf8ByteLength = (text: string): number => {
-  let bytes = text.length
-  for (let index = 0; index < text.length; index++) {
+/**
+ * Whether a part of a text has more bytes in UTF-8. A code unit is at most three of them, so that short parts
+ * need not be counted.
+ */
+export const exceedsBytes = (text: string, start: number, end: number, bytesMax: number): boolean =>
+  (end - start) * 3 > bytesMax && utf8ByteLength(text, start, end) > bytesMax
+
+const utf8ByteLength = (text: string, start: number, end: number): number => {
+  let bytes = end - start
+  for (let index = start; index < end; index++) {
     const code = text.charCodeAt(index)
     if (code < 0x80) continue
     // Of a surrogate pair each half counts two: the pair is four bytes.

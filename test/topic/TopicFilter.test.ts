@@ -82,16 +82,19 @@ describe("parseTopicFilter", () => {
     ["a/b/c", undefined],
     ["a/b/#", undefined],
     ["a/b/c/#", "levelsMax"],
-    ["abcde/b", "levelCharsMax"],
-    ["a/abcde", "levelCharsMax"],
+    ["abcde/b", "levelBytesMax"],
+    ["a/abcde", "levelBytesMax"],
     ["abcd/abcd/", undefined],
     ["abcd/abcd/a", "charsMax"],
     ["€€€/€€", "bytesMax"],
     ["$share/g/a/b/c", undefined],
     ["$share/g/a/b/c/d", "levelsMax"],
-    ["$share/group/a", "levelCharsMax"]
+    ["$share/group/a", "levelBytesMax"],
+    ["$share/éé/€a", undefined],
+    ["$share/é€/a", "levelBytesMax"],
+    ["+/é€", "levelBytesMax"]
   ] as const)("limits: %s", (text, limit) => {
-    const parsed = parseTopicFilter(text, { levelsMax: 3, levelCharsMax: 4, charsMax: 10, bytesMax: 12 })
+    const parsed = parseTopicFilter(text, { levelsMax: 3, levelBytesMax: 4, charsMax: 10, bytesMax: 12 })
     expect(parsed._tag === "Invalid" ? parsed.limit : undefined).toBe(limit)
   })
 })

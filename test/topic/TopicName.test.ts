@@ -43,16 +43,18 @@ describe("validateTopicName", () => {
     }
   )
 
-  const limits: TopicLimits = { levelsMax: 3, levelCharsMax: 4, charsMax: 10, bytesMax: 12 }
+  const limits: TopicLimits = { levelsMax: 3, levelBytesMax: 4, charsMax: 10, bytesMax: 12 }
   test.each([
     ["levels at the limit", "a/b/c", undefined],
     ["empty levels count", "a//b/", "levelsMax"],
     ["levels", "a/b/c/d", "levelsMax"],
     ["a level at the limit", "abcd/abcd", undefined],
-    ["a level in the middle", "a/abcde/b", "levelCharsMax"],
-    ["the last level", "a/abcde", "levelCharsMax"],
+    ["a level in the middle", "a/abcde/b", "levelBytesMax"],
+    ["the last level", "a/abcde", "levelBytesMax"],
     ["characters at the limit", "abcd/abcd/", undefined],
     ["characters", "abcd/abcd/a", "charsMax"],
+    ["bytes of a level at the limit", "€a/éé", undefined],
+    ["bytes of a level", "a/é€/b", "levelBytesMax"],
     ["bytes at the limit", "éé/ab/éé", undefined],
     ["bytes", "ééé/éé/éé", "bytesMax"]
   ] as const)("limits: %s", (_, name, limit) => {
