@@ -56,8 +56,6 @@ export interface BrokerOptions {
   readonly connectionsMax: number
   /** How long a shutdown waits for clients to take their last bytes. */
   readonly drainMs: number
-  /** Whether those that a shutdown disconnects have their wills published. */
-  readonly willsAtShutdown: "publish" | "suppress"
 }
 
 export const defaultBrokerOptions: BrokerOptions = {
@@ -65,8 +63,7 @@ export const defaultBrokerOptions: BrokerOptions = {
   connectBytesMax: 128 * 1024,
   handshakeTimeoutMs: 10_000,
   connectionsMax: 1_000_000,
-  drainMs: 10_000,
-  willsAtShutdown: "publish"
+  drainMs: 10_000
 }
 
 /**
@@ -305,7 +302,7 @@ const makeConnections = (
         if (live.size === 0) onEmpty?.()
       },
       timedOut: (connection) => reportTimeout(connection, parts.serve),
-      suppressWills: () => isDraining && options.willsAtShutdown === "suppress"
+      isDraining: () => isDraining
     }
     const acceptor: Acceptor = (wire) => {
       if (isDraining || live.size >= options.connectionsMax) return undefined

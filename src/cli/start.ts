@@ -48,8 +48,7 @@ export const brokerLayer = (config: Config): Layer.Layer<Broker, StartError, Fil
     connectBytesMax: limits.connectBytesMax,
     connectionsMax: limits.connectionsMax,
     handshakeTimeoutMs: Duration.toMillis(limits.handshakeTimeout),
-    drainMs: Duration.toMillis(shutdown.drain),
-    willsAtShutdown: shutdown.wills
+    drainMs: Duration.toMillis(shutdown.drain)
   }).pipe(
     Layer.provide([
       authenticatorLayer(authentication),

@@ -165,12 +165,16 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   }
 
   /** CONNECT was read: from now on the client's version and wishes hold. */
-  introduced(connect: Connect, clientPacketBytesMax: number): void {
+  introduced(connect: Connect): void {
     this.protocolVersion = connect.protocolVersion
     this.clientId = connect.clientId
-    this.clientPacketBytesMax = clientPacketBytesMax
     this.packetBytesMax = connect.properties.maximumPacketSize ?? PACKET_BYTES_UNLIMITED
     this.requestProblemInformation = connect.properties.requestProblemInformation !== false
+  }
+
+  /** It is about to be admitted: from then on its packets may be that large. */
+  allow(clientPacketBytesMax: number): void {
+    this.clientPacketBytesMax = clientPacketBytesMax
   }
 
   /** Says no to CONNECT, as far as the version lets us, and closes. [MQTT-3.2.2-7] [v3 MQTT-3.2.2-5] */
@@ -348,8 +352,8 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   }
 
   private tellLost(session: Session): void {
-    const withWill = !this.context.suppressWills()
-    session.signal({ _tag: "Lost", link: this, isByPeer: !this.isClosing, withWill })
+    const isShutdown = this.context.isDraining()
+    session.signal({ _tag: "Lost", link: this, isByPeer: !this.isClosing, isShutdown })
   }
 
   private wakeSession(): void {

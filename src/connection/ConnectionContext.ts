@@ -25,6 +25,6 @@ export interface ConnectionContext {
   readonly gone: (connection: Connection) => void
   /** A handshake has taken too long: its connection is about to be destroyed. */
   readonly timedOut: (connection: Connection) => void
-  /** True while the broker shuts down and is told not to publish the wills of those it disconnects. */
-  readonly suppressWills: () => boolean
+  /** True while the broker shuts down: whoever goes now goes because of that. */
+  readonly isDraining: () => boolean
 }

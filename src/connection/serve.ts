@@ -93,7 +93,7 @@ const andThen = <A, B>(step: Step<A>, next: (value: A) => Step<B>): Step<B> =>
   Exit.isExit(step) && Exit.isSuccess(step) ? next(step.value as A) : Effect.flatMap(step, next)
 
 const shakeHands = (connection: Connection, connect: Connect, context: ServeContext): Step<void> => {
-  connection.introduced(connect, context.packetBytesMax)
+  connection.introduced(connect)
   const clientId = clientIdOf(connect, context)
   if (clientId instanceof Refusal) return Effect.fail(clientId)
   return andThen(authenticate(connection, connect, context), (accepted) => {
@@ -140,6 +140,8 @@ const judge = (newcomer: Newcomer, context: ServeContext): Step<void> => {
 
 const enter = (newcomer: Newcomer, permissions: Permissions, context: ServeContext): void => {
   const { accepted, connect, connection, identity, tenant } = newcomer
+  const packetBytesMax = Math.min(context.packetBytesMax, tenant.settings.packetBytesMax)
+  connection.allow(packetBytesMax)
   tenant.admit({
     _tag: "Admit",
     attach: {
@@ -150,7 +152,7 @@ const enter = (newcomer: Newcomer, permissions: Permissions, context: ServeConte
       identity,
       permissions,
       isAssignedId: connect.clientId === "",
-      packetBytesMax: context.packetBytesMax
+      packetBytesMax
     },
     refuse: ({ reason, reasonCode }) => refuse(connection, new Refusal(reasonCode, reason), context)
   })
@@ -285,6 +287,9 @@ const checkWill = (
   // [MQTT-3.2.2-13]
   if (will.retain && !settings.retainAvailable) {
     return refusal(ReasonCode.RetainNotSupported, "retained messages are not supported")
+  }
+  if (will.payload.length > settings.willBytesMax) {
+    return refusal(ReasonCode.PacketTooLarge, `a will may have ${settings.willBytesMax} bytes of payload`)
   }
   const invalid: PublishRefusal | undefined = refusalOfTopic(will.topic, settings)
   if (invalid !== undefined) return refusal(invalid.reasonCode, `will: ${invalid.reason}`)

@@ -90,7 +90,7 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
           this.departure = message
           return this.read(nowMs, budget)
         }
-        this.lose(message.withWill, nowMs)
+        this.lose(message.isShutdown, nowMs)
         break
       case "BacklogPage":
         onBacklogPage(state, message, nowMs, this)
@@ -118,7 +118,7 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
         break
       case "Orphaned":
         // The broker ended without its clients having left: they are lost now, wills and all.
-        if (!this.isConnected) this.lose(true, nowMs)
+        if (!this.isConnected) this.lose(false, nowMs)
         break
       case "Resubscribe":
         this.resubscribe()

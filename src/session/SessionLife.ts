@@ -62,7 +62,8 @@ export abstract class SessionLife extends SessionOutlet {
   }
 
   /** The connection is gone without a DISCONNECT from the client. */
-  protected lose(withWill: boolean, nowMs: number): void {
+  protected lose(isShutdown: boolean, nowMs: number): void {
+    const withWill = !isShutdown || this.state.settings.willsAtShutdown === "publish"
     connectionLost(this.state, { withWill, isTakenOver: false }, nowMs, this)
     this.left(ReasonCode.UnspecifiedError, "the connection ended", nowMs)
   }

@@ -40,7 +40,8 @@ export interface Lost {
    * link.
    */
   readonly isByPeer: boolean
-  readonly withWill: boolean
+  /** The broker is shutting down: whether there is a will to publish is the tenant's to say. */
+  readonly isShutdown: boolean
 }
 
 export type SessionMessage =

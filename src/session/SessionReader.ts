@@ -91,7 +91,7 @@ export abstract class SessionReader extends SessionLife {
     const { departure, state } = this
     if (departure === undefined || state.parked !== undefined) return
     this.departure = undefined
-    if (departure.link === state.link) this.lose(departure.withWill, nowMs)
+    if (departure.link === state.link) this.lose(departure.isShutdown, nowMs)
   }
 
   private receive(packet: ClientPacket, nowMs: number): void {

@@ -201,7 +201,7 @@ describe("attack 18: wills", () => {
     ["suppress", 0]
   ] as const)("attack 18: a shutdown told to %s wills publishes %d", async (willsAtShutdown, count) => {
     let wills = 0
-    await withBroker({ options: { willsAtShutdown } }, async (broker) => {
+    await withBroker({ settings: { willsAtShutdown } }, async (broker) => {
       await broker.connect({ clientId: "client", will: { retain: true } })
       await broker.stop()
       wills = broker.eventsOf("WillPublished").length

@@ -45,7 +45,7 @@ describe("at shutdown", () => {
   for (const willsAtShutdown of ["publish", "suppress"] as const) {
     const expected = willsAtShutdown === "publish" ? 2 : 0
     test(`${willsAtShutdown}: wills are published or not, as told`, async () => {
-      const broker = await started({ options: { willsAtShutdown } })
+      const broker = await started({ settings: { willsAtShutdown } })
       await broker.connect({ clientId: "transient", will })
       await broker.connect({ clientId: "lasting", clean: false, will })
       await broker.connect({ clientId: "without" })
