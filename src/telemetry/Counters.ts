@@ -1,7 +1,7 @@
 /**
  * What a tenant's actors count: plain numbers, added to where it happens and read by whoever exports them.
  *
- * Gauges (connections down to retained bytes) go up and down; the rest only grow. Every message that enters
+ * Gauges (connections down to shared subscriptions) go up and down; the rest only grow. Every message that enters
  * or leaves is in exactly one of them, so that sent = received + dropped can be checked.
  */
 
@@ -14,6 +14,14 @@ export class Counters {
   queuedBytes = 0
   retainedMessages = 0
   retainedBytes = 0
+  /** Sessions that outlive their connections, and what waits for them. */
+  persistentSessions = 0
+  persistentBytes = 0
+  /** What waits for clients, as far as it is in memory. */
+  queuedMemoryBytes = 0
+  transientSubscriptions = 0
+  persistentSubscriptions = 0
+  sharedSubscriptions = 0
   connectsAccepted = 0
   messagesReceived = 0
   bytesReceived = 0
@@ -31,4 +39,18 @@ export class Counters {
   droppedRetainedQuota = 0
   /** Refused because they could not be put on record. */
   droppedNotStored = 0
+  /** Refused because a window of the tenant is used up, and their payload. */
+  droppedQuota = 0
+  bytesDroppedQuota = 0
+  /** Connects and filters that were refused because of a limit of the tenant. */
+  connectsRefusedQuota = 0
+  subscribesRefusedQuota = 0
+  /** How often somebody had to wait for a rate: PUBLISHes, SUBSCRIBEs and UNSUBSCRIBEs, what leaves. */
+  throttledPublishes = 0
+  throttledSubscribes = 0
+  throttledDeliveries = 0
+  throttledReplays = 0
+  /** The most connections, and sessions, since the usage ledger last began an hour. */
+  connectionsPeak = 0
+  sessionsPeak = 0
 }
