@@ -40,6 +40,11 @@ export interface Identity {
   readonly peer: Peer
   /** What its credentials grant, where they say so: for the `Authorizer` to judge by. */
   readonly rules?: ReadonlyArray<AclRule> | undefined
+  /**
+   * Its client has not connected since the broker started, or has gone: of `username`, `peer` and `rules`
+   * nothing is known.
+   */
+  readonly isAbsent?: boolean | undefined
 }
 
 export interface Accepted {
