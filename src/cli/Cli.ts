@@ -24,7 +24,7 @@ import * as Option from "effect/Option"
 import manifest from "../../package.json" with { type: "json" }
 import { type Config, loadConfig, resolveConfig } from "../config/Config.ts"
 import { configurationYaml } from "../config/ConfigText.ts"
-import { fileVariable } from "../config/Resolution.ts"
+import { fileVariable } from "../config/Found.ts"
 import { checkAuthentication } from "./authentication.ts"
 import { databaseCommands } from "./database.ts"
 import { checkFiles } from "./listeners.ts"

@@ -17,7 +17,6 @@ import type { StorageError } from "../storage/StorageError.ts"
 import { layerSqlite } from "../storage/sqlite.ts"
 import { ClientBalancer } from "../tenant/ClientBalancer.ts"
 import { TenantDirectory } from "../tenant/TenantDirectory.ts"
-import { defaultTenantSettings } from "../tenant/TenantSettings.ts"
 import { type ListenError, Transports } from "../transport/Transport.ts"
 import { authenticatorLayer } from "./authentication.ts"
 import { banner, inDatabase, inMemory } from "./banner.ts"
@@ -55,8 +54,8 @@ export const brokerLayer = (config: Config): Layer.Layer<Broker, StartError, Fil
       Authorizer.layerGranted,
       // Who authenticates says which tenant a client is of; without that there is only one.
       authentication.methods.length === 0
-        ? TenantDirectory.layerSingle({ ...defaultTenantSettings, ...session })
-        : TenantDirectory.layerTable(() => ({ ...defaultTenantSettings, ...session })),
+        ? TenantDirectory.layerSingle(session)
+        : TenantDirectory.layerTable(() => session),
       ClientBalancer.layerStay,
       EventSink.layerLog,
       storageLayer(config),

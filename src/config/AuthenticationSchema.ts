@@ -10,6 +10,7 @@ import {
   integer,
   networks,
   oneOf,
+  optionalUrl,
   secretOrNone,
   text,
   wordsOf
@@ -19,10 +20,6 @@ import { parseDuration } from "../values/Units.ts"
 
 /** A text that may be empty, which turns off what it is for. */
 const optional = (allowed: string, pattern: RegExp = /^/) => text(`${allowed}, or ""`, pattern)
-
-/** Secrets and keys come this way: in the clear only from this machine. */
-const safeUrl = /^$|^https:\/\/|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])([:/]|$)/
-const urlAllowed = "an https: URL (http: on this machine only)"
 
 const PasswordFile = Schema.Struct({
   path: describe(
@@ -56,7 +53,7 @@ const Jwt = Schema.Struct({
     ""
   ),
   url: describe(
-    optional(urlAllowed, safeUrl),
+    optionalUrl,
     "The keys: the URL of a JSON Web Key Set; fetched again for a token that names an unknown key",
     ""
   ),
@@ -86,7 +83,7 @@ const Jwt = Schema.Struct({
 
 const Http = Schema.Struct({
   url: describe(
-    optional(urlAllowed, safeUrl),
+    optionalUrl,
     "The service that knows clients: what they present is sent there by POST, as JSON",
     ""
   ),

@@ -1,11 +1,14 @@
 /**
- * The configuration as text: the effective one in YAML for `heddle config`, and the table of all keys for the
- * manual.
+ * The configuration as text: the effective one in YAML for `heddle config`, and the tables of all keys for
+ * the manual.
  */
 
-import { fixedLeaves, type Leaf, listenerLeaves } from "./Keys.ts"
+import { type SettingName, settingGroups, settingsTable } from "../tenant/TenantSettings.ts"
+import { factsOf } from "../values/Key.ts"
+import type { Entry } from "./Found.ts"
+import { fixedLeaves, type Leaf, leafOf, listenerLeaves, pathOf, tenantLeaves } from "./Keys.ts"
 import { misplacedKey } from "./ListenerSchema.ts"
-import type { Entry, Resolved } from "./Resolution.ts"
+import type { Resolved } from "./Resolution.ts"
 
 type Tree = Map<string, Tree | Entry>
 
@@ -15,24 +18,16 @@ type Tree = Map<string, Tree | Entry>
  */
 export const configurationYaml = (entries: Resolved["entries"]): string => {
   const root: Tree = new Map()
-  for (const [path, entry] of entries) {
-    const listener = listenerKey(path)
-    const transport = listener && entries.get(`listeners.${listener.name}.transport`)?.value
-    if (listener !== undefined && misplacedKey(listener.key, transport) !== undefined) continue
-    const isSecret = secretKeys.has(listener?.key ?? path) && entry.value !== ""
-    insert(root, path.split("."), isSecret ? { ...entry, value: "<redacted>" } : entry)
+  for (const [key, entry] of entries) {
+    const path = pathOf(key)
+    const [section, name, ...rest] = path
+    const transport = section === "listeners" && entries.get(`listeners.${name}.transport`)?.value
+    if (transport !== false && misplacedKey(rest.join("."), transport) !== undefined) continue
+    const isSecret = leafOf(key)?.facts.secret === true && entry.value !== ""
+    insert(root, path, isSecret ? { ...entry, value: "<redacted>" } : entry)
   }
   return yamlOf(root, "")
 }
-
-const listenerKey = (path: string): { readonly name: string; readonly key: string } | undefined => {
-  const match = /^listeners\.([^.]+)\.(.+)$/.exec(path)
-  return match === null ? undefined : { name: match[1]!, key: match[2]! }
-}
-
-const secretKeys = new Set(
-  [...fixedLeaves, ...listenerLeaves].filter((leaf) => leaf.facts.secret).map((leaf) => leaf.path)
-)
 
 const insert = (tree: Tree, names: ReadonlyArray<string>, entry: Entry): void => {
   let section = tree
@@ -47,9 +42,10 @@ const insert = (tree: Tree, names: ReadonlyArray<string>, entry: Entry): void =>
 const yamlOf = (tree: Tree, indent: string): string =>
   [...tree]
     .map(([name, node]) => {
-      if (node instanceof Map) return `${indent}${name}:\n${yamlOf(node, `${indent}  `)}`
+      const key = `${indent}${/^[\w-]+$/.test(name) ? name : JSON.stringify(name)}:`
+      if (node instanceof Map) return `${key}\n${yamlOf(node, `${indent}  `)}`
       const comment = node.source === "default" ? "" : ` # ${node.source}`
-      return `${indent}${name}: ${scalar(node.value)}${comment}\n`
+      return `${key} ${scalar(node.value)}${comment}\n`
     })
     .join("")
 
@@ -60,19 +56,51 @@ const scalar = (value: unknown): string =>
     : JSON.stringify(value)
 
 /**
- * The table of every key in Markdown. A key's environment variable is not in it: it is `HEDDLE_` and the key
- * in upper snake case.
+ * The table of every key in Markdown, but for the settings of tenants. A key's environment variable is not in
+ * it: it is `HEDDLE_` and the key in upper snake case.
  */
 export const configurationTable = (): string => {
   const rows = [
     ...listenerLeaves.map((leaf) => row(leaf, `listeners.NAME.${leaf.path}`)),
-    ...fixedLeaves.map((leaf) => row(leaf, leaf.path))
+    ...fixedLeaves.filter(({ path }) => !path.startsWith("session.")).map((leaf) => row(leaf, leaf.path)),
+    ...tenantLeaves
+      .filter(({ path }) => path === "state")
+      .map((leaf) => row(leaf, `tenants.NAME.${leaf.path}`))
   ]
   return ["| Key | Default | Allowed | Meaning |", "| --- | --- | --- | --- |", ...rows].join("\n")
 }
 
-const row = ({ facts }: Leaf, key: string): string => {
+/** The tables of the tenants' settings, by what they are about. */
+export const settingsTables = (): string =>
+  settingGroups
+    .map(({ names, title }) => {
+      const rows = names.map((name: SettingName) => {
+        const { applies, schema } = settingsTable[name]
+        return row({ facts: factsOf(schema.ast)! }, name, applies)
+      })
+      const head = ["| Setting | Default | Allowed | Felt | Meaning |", "| --- | --- | --- | --- | --- |"]
+      return [`**${title}**`, "", ...head, ...rows].join("\n")
+    })
+    .join("\n\n")
+
+const row = ({ facts }: Pick<Leaf, "facts">, key: string, ...further: ReadonlyArray<string>): string => {
   const shownDefault = facts.default === undefined ? "" : `\`${scalar(facts.default)}\``
-  const cells = [`\`${key}\``, shownDefault, facts.allowed, facts.description]
+  const cells = [`\`${key}\``, shownDefault, facts.allowed, ...further, facts.description]
   return `| ${cells.map((cell) => cell.replaceAll("|", "\\|")).join(" | ")} |`
 }
+
+/** The manual with its generated parts as they have to be. */
+export const withGeneratedParts = (manual: string): string =>
+  generatedParts.reduce(
+    (text, { make, mark }) =>
+      text.replace(
+        new RegExp(`<!-- ${mark} -->[\\s\\S]*?<!-- /${mark} -->`),
+        () => `<!-- ${mark} -->\n\n${make()}\n\n<!-- /${mark} -->`
+      ),
+    manual
+  )
+
+const generatedParts = [
+  { mark: "configuration", make: configurationTable },
+  { mark: "settings", make: settingsTables }
+]

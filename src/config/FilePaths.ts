@@ -5,8 +5,8 @@
 import { dirname, resolve } from "node:path"
 
 /**
- * The content of a configuration file with the paths of its listeners, its storage and its authentication
- * made absolute. What has no such shape stays.
+ * The content of a configuration file with the paths of its listeners, its storage, its authentication and
+ * its authorization made absolute. What has no such shape stays.
  */
 export const withAbsolutePaths = (file: string, content: unknown): unknown => {
   const folder = dirname(resolve(file))
@@ -26,7 +26,12 @@ export const withAbsolutePaths = (file: string, content: unknown): unknown => {
       mapKeys(section, ["path", "file"], absolute)
     )
   )
-  return mapKeys(authenticated, ["listeners"], (listeners) =>
+  const authorized = mapKeys(authenticated, ["authorization"], (authorization) =>
+    mapKeys(authorization, ["files", "directory"], (paths) =>
+      Array.isArray(paths) ? paths.map(absolute) : absolute(paths)
+    )
+  )
+  return mapKeys(authorized, ["listeners"], (listeners) =>
     isRecord(listeners)
       ? Object.fromEntries(Object.entries(listeners).map(([name, value]) => [name, listener(name, value)]))
       : listeners

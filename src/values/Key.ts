@@ -164,6 +164,12 @@ export const checked = (isAllowed: (text: string) => boolean, allowed: string) =
 export const texts = (allowed: string, pattern: RegExp = /./) =>
   key(Schema.Array(Schema.String.pipe(Schema.pattern(pattern))), { allowed, read: readList })
 
+/** Secrets and keys come this way: in the clear only from this machine. */
+const safeUrl = /^$|^https:\/\/|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])([:/]|$)/
+
+/** Where something is asked or sent; "" where nothing is. */
+export const optionalUrl = text('an https: URL (http: on this machine only), or ""', safeUrl)
+
 /** Text that must not be seen: the value is `Redacted`, and neither errors nor `heddle config` show it. */
 export const secret = (allowed: string) =>
   key(Schema.Redacted(Schema.NonEmptyString), { allowed, secret: true })

@@ -1,9 +1,15 @@
 import { describe, expect, test } from "bun:test"
 import { join } from "node:path"
 import * as Either from "effect/Either"
-import { configurationTable, configurationYaml } from "../../src/config/ConfigText.ts"
-import { fixedLeaves, listenerLeaves } from "../../src/config/Keys.ts"
+import {
+  configurationTable,
+  configurationYaml,
+  settingsTables,
+  withGeneratedParts
+} from "../../src/config/ConfigText.ts"
+import { fixedLeaves, listenerLeaves, tenantLeaves } from "../../src/config/Keys.ts"
 import { resolve } from "../../src/config/Resolution.ts"
+import { settingNames } from "../../src/tenant/TenantSettings.ts"
 
 const content = {
   listeners: {
@@ -14,7 +20,8 @@ const content = {
     }
   },
   limits: { packetBytesMax: "2MB" },
-  session: { sessionExpiryIntervalMax: "never", queuePolicy: "disconnect" }
+  session: { sessionExpiryIntervalMax: "never", queuePolicy: "disconnect" },
+  tenants: { acme: null, "shop.example": { state: "suspended", queueBytesMax: "1MB" } }
 }
 
 const env = {
@@ -48,7 +55,9 @@ describe("`heddle config`", () => {
       "  packetBytesMax: 2MB # heddle.yaml",
       "  sessionExpiryIntervalMax: never # heddle.yaml",
       "  queuePolicy: disconnect # heddle.yaml",
-      "  level: debug # HEDDLE_LOG_LEVEL"
+      "  level: debug # HEDDLE_LOG_LEVEL",
+      "    state: suspended # heddle.yaml",
+      "    queueBytesMax: 1MB # heddle.yaml"
     ])
   })
 
@@ -57,21 +66,31 @@ describe("`heddle config`", () => {
   })
 })
 
-describe("the table of all keys", () => {
-  const table = configurationTable()
+describe("the tables of all keys", () => {
+  const leaves = [...listenerLeaves, ...fixedLeaves, ...tenantLeaves]
 
-  test("has a row for each, with a meaning and a default or a reason why there is none", () => {
-    const leaves = [...listenerLeaves, ...fixedLeaves]
-    expect(table.split("\n")).toHaveLength(2 + leaves.length)
+  test("have a row for each", () => {
+    const settings = settingNames.map((name) => `\`${name}\``)
+    const others = leaves
+      .filter(({ path }) => !settings.includes(`\`${path.replace("session.", "")}\``))
+      .map(
+        ({ path }) => `${listenerLeaves.some((leaf) => leaf.path === path) ? "listeners.NAME." : ""}${path}`
+      )
+      .map((key) => `\`${key === "state" ? "tenants.NAME.state" : key}\``)
+    const keysOf = (table: string) => [...table.matchAll(/^\| (`[^`]+`)/gm)].map(([, key]) => key!)
+    expect(keysOf(configurationTable())).toEqual(others)
+    expect(keysOf(settingsTables())).toEqual(settings)
+  })
+
+  test("have a meaning and a default, or a reason why there is none", () => {
     expect(leaves.filter(({ facts }) => facts.description === "").map(({ path }) => path)).toEqual([])
     expect(fixedLeaves.filter(({ facts }) => facts.default === undefined).map(({ path }) => path)).toEqual([])
   })
 
-  test("stands in the README as it is", async () => {
-    const readme = join(import.meta.dir, "../../README.md")
-    const marked = /<!-- configuration -->\n+([\s\S]*?)\n+<!-- \/configuration -->/.exec(
-      await Bun.file(readme).text()
-    )
-    expect(marked?.[1]).toBe(table)
+  test("stand in the README as they are; else `bun test/config/writeManual.ts` mends it", async () => {
+    const readme = await Bun.file(join(import.meta.dir, "../../README.md")).text()
+    expect(readme).toBe(withGeneratedParts(readme))
+    expect(readme).toContain(configurationTable())
+    expect(readme).toContain(settingsTables())
   })
 })

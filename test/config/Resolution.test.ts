@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test"
 import * as Duration from "effect/Duration"
 import * as Either from "effect/Either"
+import * as FastCheck from "effect/FastCheck"
 import * as Redacted from "effect/Redacted"
 import { type Config, defaultConfig } from "../../src/config/Config.ts"
-import { fixedLeaves, listenerLeaves, variableOf } from "../../src/config/Keys.ts"
+import { fixedLeaves, keyOf, listenerLeaves, pathOf, variableOf } from "../../src/config/Keys.ts"
 import { type Resolved, resolve } from "../../src/config/Resolution.ts"
+import { settingsOf, tenantTableOf } from "../../src/config/tenants.ts"
 import { defaultTenantSettings, type TenantSettings } from "../../src/tenant/TenantSettings.ts"
 
 type Env = Readonly<Record<string, string>>
@@ -204,7 +206,7 @@ describe("values", () => {
     [
       "a shortest keep-alive above the longest",
       { session: { keepAliveMin: 20, keepAliveMax: 10 } },
-      "session.keepAliveMin: 20 is more than session.keepAliveMax, 10"
+      "session.keepAliveMin: 20 is more than keepAliveMax, 10"
     ]
   ]
   for (const [name, content, problem] of refused) {
@@ -214,6 +216,114 @@ describe("values", () => {
       expect(found[0]).toStartWith(problem)
     })
   }
+})
+
+describe("tenants", () => {
+  const content = {
+    session: { queueMessagesMax: 5, keepAliveMax: "20s" },
+    tenants: {
+      acme: { publishRate: 100, queueBytesMax: "1MB" },
+      "shop.example": { state: "suspended" },
+      empty: null,
+      __proto__x: { weight: 2 }
+    }
+  }
+
+  test("have what all have, but for what is said of them", () => {
+    const read = config(content)
+    expect(Object.keys(read.tenants)).toEqual(["acme", "shop.example", "empty", "__proto__x"])
+    expect(read.tenants.acme).toEqual({ state: "active", publishRate: 100, queueBytesMax: 1024 * 1024 })
+    expect(settingsOf(read, "acme")).toEqual({
+      ...defaultTenantSettings,
+      queueMessagesMax: 5,
+      keepAliveMax: 20,
+      publishRate: 100,
+      queueBytesMax: 1024 * 1024
+    })
+    for (const name of ["empty", "nobody", "toString"]) expect(settingsOf(read, name)).toEqual(read.session)
+  })
+
+  test("are a table for their directory", () => {
+    const table = tenantTableOf(config(content))
+    expect(table.firstSight).toBe("refuse")
+    expect([...table.tenants.keys()]).toEqual(["acme", "shop.example", "empty", "__proto__x"])
+    expect(table.tenants.get("shop.example")).toEqual({ state: "suspended", settings: table.base })
+    expect(table.base).toEqual({ ...defaultTenantSettings, queueMessagesMax: 5, keepAliveMax: 20 })
+  })
+
+  test.each([
+    ["auto", {}, "create"],
+    ["auto", { acme: {} }, "refuse"],
+    ["create", { acme: {} }, "create"],
+    ["refuse", {}, "refuse"]
+  ] as const)("firstSight %s beside %j: %s", (firstSight, tenants, expected) => {
+    expect(tenantTableOf(config({ tenancy: { firstSight }, tenants })).firstSight).toBe(expected)
+  })
+
+  const refused: ReadonlyArray<
+    readonly [name: string, content: unknown, env: Env, problems: ReadonlyArray<string>]
+  > = [
+    [
+      "a setting that does not exist",
+      { tenants: { acme: { publishRat: 1 } } },
+      {},
+      ["tenants.acme.publishRat: unknown key; did you mean publishRate?"]
+    ],
+    [
+      "a value that is not allowed",
+      { tenants: { "shop.example": { weight: 0 } } },
+      {},
+      ['tenants."shop.example".weight: 0 is not allowed; expected a whole number from 1 to 1000']
+    ],
+    [
+      "names of nothing and of what cannot be seen",
+      { tenants: { "": {}, " ": {}, "a\nb": {} } },
+      {},
+      ["", " ", "a\nb"].map(
+        (name) =>
+          `tenants.${JSON.stringify(name)}: a tenant's name has at most 200 characters, all of which can be seen`
+      )
+    ],
+    [
+      "what contradicts what all have",
+      { session: { keepAliveMax: "20s" }, tenants: { acme: { keepAliveMin: "1m" }, other: {} } },
+      {},
+      ["tenants.acme.keepAliveMin: 60 is more than keepAliveMax, 20"]
+    ],
+    [
+      "what contradicts itself for all, once",
+      { session: { keepAliveMin: "1m", keepAliveMax: "20s" }, tenants: { acme: { weight: 2 } } },
+      {},
+      ["session.keepAliveMin: 60 is more than keepAliveMax, 20"]
+    ],
+    [
+      "a variable",
+      {},
+      { HEDDLE_TENANTS_ACME_WEIGHT: "2" },
+      ["HEDDLE_TENANTS_ACME_WEIGHT: tenants are named in the configuration file, under `tenants`"]
+    ],
+    [
+      "a value where a tenant stands",
+      { tenants: { acme: 3 } },
+      {},
+      ["tenants.acme: 3 is not allowed; expected a section of keys"]
+    ]
+  ]
+  for (const [name, content, env, expected] of refused) {
+    test(`${name}: refused`, () => {
+      expect(problems(content, env)).toEqual(expected)
+    })
+  }
+
+  test("keys with names of the user's lead back to their paths", () => {
+    const name = FastCheck.string({ unit: "grapheme", minLength: 1 })
+    FastCheck.assert(
+      FastCheck.property(FastCheck.array(name, { minLength: 1, maxLength: 4 }), (path) => {
+        expect(pathOf(keyOf(path))).toEqual(path)
+      }),
+      { seed: 20261122 }
+    )
+  })
 })
 
 describe("names that do not exist", () => {

@@ -99,7 +99,7 @@ export const sessionSettings = {
     default: NEVER_EXPIRES,
     meaning: "Longest delay of a will",
     unit: "seconds",
-    applies: "next connect"
+    applies: "live"
   }),
   willsAtShutdown: setting(oneOf("publish", "suppress"), {
     default: "publish",
