@@ -1,0 +1,163 @@
+/**
+ * The spans of what is sampled, over whatever Effect `Tracer` the broker is given: OTLP's, or that of an
+ * application that the broker is embedded in.
+ *
+ * A message that is traced carries its place in the trace as text (`traceContext`): through the router, into
+ * the queues of those who sleep and onto the disk, so that a delivery the next morning is a child of the
+ * PUBLISH of the evening. Attributes are those of the semantic conventions for messaging, and `heddle.*`.
+ */
+
+import * as Cause from "effect/Cause"
+import * as Context from "effect/Context"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Tracer from "effect/Tracer"
+import type { TelemetryCounters } from "../TelemetryCounters.ts"
+import type { Candidate, Sampler } from "./Sampler.ts"
+import { formatStored, parseStored, type TraceContext } from "./TraceContext.ts"
+
+type AttributeValue = string | number | boolean
+
+export type Attributes = Readonly<Record<string, AttributeValue | undefined>>
+
+export interface TracingOptions {
+  readonly tracer: Tracer.Tracer
+  readonly sampler: Sampler
+  readonly counters: TelemetryCounters
+  /** Traces begun in a second; more are not sampled, and counted. */
+  readonly tracesPerSecondMax: number
+  readonly nowNs: () => bigint
+}
+
+export interface SpanOptions {
+  readonly kind: Tracer.SpanKind
+  readonly attributes?: Attributes
+  /** Other traces that it has to do with. */
+  readonly links?: ReadonlyArray<string>
+  /** When it began, if that was before now. */
+  readonly startNs?: bigint
+}
+
+export class Tracing {
+  readonly sampler: Sampler
+  readonly counters: TelemetryCounters
+  private readonly tracer: Tracer.Tracer
+  private readonly now: () => bigint
+  private readonly tracesPerSecondMax: number
+  private secondOf = 0
+  private begunInSecond = 0
+
+  constructor({ counters, nowNs, sampler, tracer, tracesPerSecondMax }: TracingOptions) {
+    this.sampler = sampler
+    this.counters = counters
+    this.tracer = tracer
+    this.now = nowNs
+    this.tracesPerSecondMax = tracesPerSecondMax
+  }
+
+  /** Nanoseconds since the epoch. */
+  nowNs(): bigint {
+    return this.now()
+  }
+
+  /**
+   * The first span of a message, or of what else a client does. Undefined when it is not sampled: nothing was
+   * made for it.
+   */
+  begin(name: string, candidate: Candidate, nowMs: number, options: SpanOptions): LiveSpan | undefined {
+    const decision = this.sampler.decide(candidate, nowMs)
+    if (decision === false || !this.hasRoom(nowMs)) return undefined
+    this.counters.tracesBegun++
+    return this.make(name, decision === true ? undefined : decision, options)
+  }
+
+  /** A span below one that is known by its text only: of a message that was traced when it came. */
+  below(traceContext: string, name: string, options: SpanOptions): LiveSpan | undefined {
+    const parent = parseStored(traceContext)
+    return parent === undefined ? undefined : this.make(name, parent, options)
+  }
+
+  /** A span that belongs to no one's trace, but is linked to many. */
+  linked(name: string, options: SpanOptions): LiveSpan {
+    return this.make(name, undefined, options)
+  }
+
+  private make(name: string, parent: TraceContext | undefined, options: SpanOptions): LiveSpan {
+    const { attributes, kind, links = [], startNs = this.now() } = options
+    const span = this.tracer.span(
+      name,
+      parent === undefined ? Option.none() : Option.some(external(parent)),
+      Context.empty(),
+      links.flatMap(linkTo),
+      startNs,
+      kind
+    )
+    const live = new LiveSpan(this, span, parent?.traceState ?? "")
+    if (attributes !== undefined) live.set(attributes)
+    return live
+  }
+
+  private hasRoom(nowMs: number): boolean {
+    const second = Math.floor(nowMs / 1000)
+    if (second !== this.secondOf) {
+      this.secondOf = second
+      this.begunInSecond = 0
+    }
+    if (this.begunInSecond < this.tracesPerSecondMax) {
+      this.begunInSecond++
+      return true
+    }
+    this.counters.tracesLimited++
+    return false
+  }
+}
+
+const external = ({ isSampled, spanId, traceId }: TraceContext): Tracer.ExternalSpan =>
+  Tracer.externalSpan({ traceId, spanId, sampled: isSampled })
+
+const linkTo = (traceContext: string): ReadonlyArray<Tracer.SpanLink> => {
+  const context = parseStored(traceContext)
+  return context === undefined ? [] : [{ _tag: "SpanLink", span: external(context), attributes: {} }]
+}
+
+/** A span that has begun. Whoever has it ends it, once. */
+export class LiveSpan {
+  /** Its place in the trace, as text: what its children are below. */
+  readonly traceContext: string
+
+  constructor(
+    private readonly tracing: Tracing,
+    private readonly span: Tracer.Span,
+    traceState: string
+  ) {
+    const { sampled, spanId, traceId } = span
+    this.traceContext = formatStored({ traceId, spanId, isSampled: sampled, traceState })
+  }
+
+  /** For the user properties of a client. */
+  get context(): TraceContext | undefined {
+    return parseStored(this.traceContext)
+  }
+
+  set(attributes: Attributes): void {
+    for (const [key, value] of Object.entries(attributes)) {
+      if (value !== undefined) this.span.attribute(key, value)
+    }
+  }
+
+  event(name: string, attributes?: Readonly<Record<string, AttributeValue>>): void {
+    this.span.event(name, this.tracing.nowNs(), attributes)
+  }
+
+  child(name: string, options: SpanOptions): LiveSpan {
+    return this.tracing.below(this.traceContext, name, options) ?? this.tracing.linked(name, options)
+  }
+
+  end(): void {
+    this.span.end(this.tracing.nowNs(), Exit.void)
+  }
+
+  fail(reason: string): void {
+    this.span.end(this.tracing.nowNs(), Exit.failCause(Cause.fail(reason)))
+  }
+}

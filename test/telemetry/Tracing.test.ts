@@ -1,0 +1,156 @@
+import { describe, expect, test } from "bun:test"
+import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
+import * as Tracer from "effect/Tracer"
+import { encodeForwardedProperties } from "../../src/protocol/Properties.ts"
+import { TelemetryCounters } from "../../src/telemetry/TelemetryCounters.ts"
+import { type Candidate, Sampler } from "../../src/telemetry/tracing/Sampler.ts"
+import { Tracing } from "../../src/telemetry/tracing/Tracing.ts"
+
+interface Recorded {
+  readonly name: string
+  readonly traceId: string
+  readonly spanId: string
+  readonly parentId: string | undefined
+  readonly links: ReadonlyArray<string>
+  readonly startNs: bigint
+  readonly attributes: Map<string, unknown>
+  readonly events: Array<string>
+  end: { readonly atNs: bigint; readonly isFailure: boolean } | undefined
+}
+
+/** A tracer that remembers; its identifiers count up. */
+const recorder = () => {
+  const spans: Array<Recorded> = []
+  const hex = (digits: number) => String(spans.length + 1).padStart(digits, "0")
+  const tracer = Tracer.make({
+    span: (name, parent, context, links, startTime, kind) => {
+      const above = Option.getOrUndefined(parent)
+      const recorded: Recorded = {
+        name,
+        traceId: above?.traceId ?? hex(32),
+        spanId: hex(16),
+        parentId: above?.spanId,
+        links: links.map(({ span }) => span.traceId),
+        startNs: startTime,
+        attributes: new Map(),
+        events: [],
+        end: undefined
+      }
+      spans.push(recorded)
+      return {
+        _tag: "Span",
+        name,
+        parent,
+        context,
+        kind,
+        links,
+        sampled: true,
+        spanId: recorded.spanId,
+        traceId: recorded.traceId,
+        attributes: recorded.attributes,
+        status: { _tag: "Started", startTime },
+        end: (atNs, exit) => {
+          recorded.end = { atNs, isFailure: Exit.isFailure(exit) }
+        },
+        attribute: (key, value) => void recorded.attributes.set(key, value),
+        event: (event) => void recorded.events.push(event),
+        addLinks: () => {}
+      }
+    },
+    context: (run) => run()
+  })
+  return { spans, tracer }
+}
+
+const message: Candidate = {
+  tenant: "acme",
+  clientId: "c",
+  topic: "a",
+  forwardedProperties: new Uint8Array(0)
+}
+
+const tracingOver = (tracer: Tracer.Tracer, tracesPerSecondMax = 1000) => {
+  let ns = 1000n
+  return new Tracing({
+    tracer,
+    sampler: new Sampler({ ratio: 1, honoursParent: true, rules: [], random: () => 0.5 }),
+    counters: new TelemetryCounters(),
+    tracesPerSecondMax,
+    nowNs: () => ns++
+  })
+}
+
+describe("a trace", () => {
+  test("goes on below a stored context, whoever holds it by then", () => {
+    const { spans, tracer } = recorder()
+    const tracing = tracingOver(tracer)
+    const first = tracing.begin("publish", message, 0, { kind: "server" })
+    first?.end()
+    const later = tracing.below(first?.traceContext ?? "", "deliver", { kind: "producer" })
+    later?.event("acknowledged")
+    later?.end()
+    const [publish, deliver] = spans
+    expect(deliver).toMatchObject({ traceId: publish?.traceId ?? "", parentId: publish?.spanId })
+    expect(deliver?.events).toEqual(["acknowledged"])
+    expect(deliver?.end?.atNs).toBeGreaterThan(Number(publish?.end?.atNs))
+  })
+
+  test("continues the publisher's own, and hands on its state", () => {
+    const { spans, tracer } = recorder()
+    const traceId = "4bf92f3577b34da6a3ce929d0e0e4736"
+    const forwardedProperties = encodeForwardedProperties({
+      userProperties: [
+        ["traceparent", `00-${traceId}-00f067aa0ba902b7-01`],
+        ["tracestate", "vendor=1"]
+      ]
+    })
+    const span = tracingOver(tracer).begin("publish", { ...message, forwardedProperties }, 0, {
+      kind: "server"
+    })
+    expect(spans[0]).toMatchObject({ traceId, parentId: "00f067aa0ba902b7" })
+    expect(span?.context).toEqual({
+      traceId,
+      spanId: "0000000000000001",
+      isSampled: true,
+      traceState: "vendor=1"
+    })
+  })
+
+  test("has what it is told: attributes, links, when it began, whether it failed", () => {
+    const { spans, tracer } = recorder()
+    const tracing = tracingOver(tracer)
+    const traced = tracing.begin("publish", message, 0, { kind: "server" })
+    const commit = tracing.linked("commit", {
+      kind: "internal",
+      attributes: { records: 3, empty: undefined },
+      links: [traced?.traceContext ?? "", "rubbish"],
+      startNs: 5n
+    })
+    commit.fail("the disk is full")
+    expect(spans[1]).toMatchObject({ links: [spans[0]?.traceId], startNs: 5n, end: { isFailure: true } })
+    expect([...(spans[1]?.attributes ?? [])]).toEqual([["records", 3]])
+  })
+
+  test("[attack 37] is not begun below what is no context", () => {
+    const { spans, tracer } = recorder()
+    expect(tracingOver(tracer).below("rubbish", "deliver", { kind: "producer" })).toBeUndefined()
+    expect(spans).toEqual([])
+  })
+})
+
+test("only so many traces are begun in a second, and the rest are counted", () => {
+  const { spans, tracer } = recorder()
+  const tracing = tracingOver(tracer, 2)
+  const begin = (nowMs: number) => tracing.begin("publish", message, nowMs, { kind: "server" }) !== undefined
+  expect([begin(0), begin(500), begin(999), begin(1000), begin(1001), begin(1002)]).toEqual([
+    true,
+    true,
+    false,
+    true,
+    true,
+    false
+  ])
+  expect(spans).toHaveLength(4)
+  expect(tracing.counters).toMatchObject({ tracesBegun: 4, tracesLimited: 2 })
+})
