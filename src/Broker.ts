@@ -11,12 +11,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import { Dispatcher } from "./actor/Dispatcher.ts"
 import { Timekeeper } from "./actor/Timekeeper.ts"
-import { Authenticator, soundStep } from "./auth/Authenticator.ts"
+import { Authenticator, type Identity, soundStep } from "./auth/Authenticator.ts"
 import { Authorizer, failClosed, settleDecisions } from "./auth/Authorizer.ts"
 import type { Destination } from "./cluster/Destination.ts"
 import type { LeaseHeld } from "./cluster/Leases.ts"
@@ -25,7 +26,13 @@ import { announceUp, makeFarewell, makeForwarder, ownCell, serveNodes, watchMemb
 import { type ClusterServices, layerSingleNode } from "./cluster/singleNode.ts"
 import { Connection } from "./connection/Connection.ts"
 import type { ConnectionContext } from "./connection/ConnectionContext.ts"
-import { refuseMalformed, reportTimeout, type ServeContext, serve } from "./connection/serve.ts"
+import {
+  refuseMalformed,
+  reportAborted,
+  reportTimeout,
+  type ServeContext,
+  serve
+} from "./connection/serve.ts"
 import { EventSink } from "./events/EventSink.ts"
 import { PagePool } from "./protocol/ByteSink.ts"
 import { makeDecoders } from "./protocol/Decoder.ts"
@@ -38,7 +45,8 @@ import { SessionStore } from "./storage/SessionStore.ts"
 import type { StorageCounters } from "./storage/StorageCounters.ts"
 import type { StorageError } from "./storage/StorageError.ts"
 import type { Counters } from "./telemetry/Counters.ts"
-import { ClientBalancer } from "./tenant/ClientBalancer.ts"
+import { type Administration, administrationOf } from "./tenant/administration.ts"
+import { ClientBalancer, type Redirect } from "./tenant/ClientBalancer.ts"
 import { restoreTenants } from "./tenant/restoreTenants.ts"
 import type { TenantContext } from "./tenant/TenantContext.ts"
 import { TenantDirectory } from "./tenant/TenantDirectory.ts"
@@ -56,6 +64,8 @@ export interface BrokerOptions {
   readonly connectionsMax: number
   /** How long a shutdown waits for clients to take their last bytes. */
   readonly drainMs: number
+  /** Clients a second that a tenant sends away when it is drained. */
+  readonly drainRate: number
 }
 
 export const defaultBrokerOptions: BrokerOptions = {
@@ -63,7 +73,8 @@ export const defaultBrokerOptions: BrokerOptions = {
   connectBytesMax: 128 * 1024,
   handshakeTimeoutMs: 10_000,
   connectionsMax: 1_000_000,
-  drainMs: 10_000
+  drainMs: 10_000,
+  drainRate: 100
 }
 
 /**
@@ -120,8 +131,17 @@ export class Broker extends Context.Tag("heddle/Broker")<
      * Changes what acknowledgements to a tenant's clients mean from now on. False when the tenant is unknown.
      */
     readonly setDurability: (tenant: string, level: DurabilityLevel) => boolean
-    /** Ends a session, connected or not, and forgets all that it holds. False when its tenant is unknown. */
-    readonly purge: (tenant: string, clientId: string) => boolean
+    /**
+     * Ends a session, connected or not, and forgets all that it holds; its will goes out unless it is
+     * suppressed. False when its tenant is unknown.
+     */
+    readonly purge: (
+      tenant: string,
+      clientId: string,
+      options?: { readonly will: "publish" | "suppress" }
+    ) => boolean
+    /** What administers the broker sees of it, and asks of it. */
+    readonly administration: Administration
   }
 >() {
   /**
@@ -184,14 +204,17 @@ const make = (
     const dispatcher = yield* Dispatcher.make()
     const timekeeper = yield* Timekeeper.make()
     const forwarder = yield* makeForwarder(dispatcher, timekeeper)
-    const tenants = yield* makeTenants({
+    const balancer = yield* ClientBalancer
+    const context: TenantContext = {
       dispatcher,
       timekeeper,
       report,
       random: yield* randomNumbers,
       forwarding: (tenant) => forwarder.of(tenant),
+      redirect: (identity) => elsewhereOf(balancer, identity),
       services: { journal, readQueue, ...askedServices(authenticator, authorizer) }
-    } satisfies TenantContext)
+    }
+    const tenants = yield* makeTenants(context, options)
     yield* restoreTenants(tenants)
     yield* serveNodes(
       (forwarded, settled) => tenants.find(forwarded.tenant)?.takeForwarded(forwarded, settled) === true
@@ -203,7 +226,7 @@ const make = (
       serve: {
         authenticator,
         authorizer,
-        balancer: yield* ClientBalancer,
+        balancer,
         tenants,
         settle: settleDecisions,
         report,
@@ -216,22 +239,38 @@ const make = (
     yield* announceUp
     return {
       listening,
+      administration: administrationOf(tenants),
       census: () => takeCensus(tenants, timekeeper, connections),
       readiness: () => readinessOf(journal.status()),
       storage: () => journal.counters,
       counters: (id) => tenants.find(id)?.counters,
       setDurability: (id, level) => {
         const tenant = tenants.find(id)
-        if (tenant !== undefined) tenant.durability = level
+        tenant?.applySettings({ ...tenant.settings, durability: level })
         return tenant !== undefined
       },
-      purge: (id, clientId) => {
+      purge: (id, clientId, { will } = { will: "publish" }) => {
         const tenant = tenants.find(id)
-        tenant?.purge(clientId)
+        tenant?.purge(clientId, will === "publish")
         return tenant !== undefined
       }
     }
   })
+
+/** How long a balancer may think about a client that has to leave in any case. */
+const BALANCER_MS_MAX = 5000
+
+const elsewhereOf = (
+  balancer: ClientBalancer["Type"],
+  identity: Identity
+): Effect.Effect<Redirect | undefined> =>
+  Effect.suspend(() => balancer.redirect(identity)).pipe(
+    Effect.timeoutOption(BALANCER_MS_MAX),
+    Effect.map(Option.getOrUndefined),
+    Effect.catchAllCause((cause) =>
+      Effect.as(Effect.logWarning("the balancer does not say where a client should go", cause), undefined)
+    )
+  )
 
 /** What sessions ask of the services; whatever they throw comes back as an exit and means no. */
 const askedServices = (
@@ -302,6 +341,7 @@ const makeConnections = (
         if (live.size === 0) onEmpty?.()
       },
       timedOut: (connection) => reportTimeout(connection, parts.serve),
+      aborted: (connection) => reportAborted(connection, parts.serve),
       isDraining: () => isDraining
     }
     const acceptor: Acceptor = (wire) => {

@@ -37,7 +37,13 @@ const importsOf = (file: string): ReadonlyArray<Import> =>
     ([, type, from]) => ({ from: from!, typeOnly: type !== undefined })
   )
 
-const tenantPorts = ["ClientBalancer", "TenantDirectory", "TenantSettings"]
+const tenantPorts = [
+  "ClientBalancer",
+  "ConfiguredTenants",
+  "storedDirectory",
+  "TenantDirectory",
+  "TenantSettings"
+]
 
 /**
  * The layers, inner before outer. A file belongs to the first layer that has it, and imports from its own

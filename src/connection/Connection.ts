@@ -67,6 +67,8 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   protocolVersion: ProtocolVersion = 4
   /** As CONNECT gave it; undefined before. */
   clientId: string | undefined = undefined
+  /** Known when the client has proved who it is. */
+  tenant: string | undefined = undefined
   private readonly decoder: Decoder
   private readonly sink: ByteSink
   private session: Session | undefined
@@ -132,8 +134,10 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     this.context.gone(this)
     // A fiber that waits for this just completes: to interrupt it costs a sixth of a short visit. One that is
     // in the middle of the handshake leaves no authenticator working for a client that is not there.
-    if (goneWaiter !== undefined) goneWaiter(Effect.void)
-    else life?.unsafeInterruptAsFork(life.id())
+    if (goneWaiter !== undefined) return goneWaiter(Effect.void)
+    if (life === undefined) return
+    life.unsafeInterruptAsFork(life.id())
+    if (!this.isClosing) this.context.aborted(this)
   }
 
   // As its fiber sees it
@@ -302,7 +306,9 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   onDeadline(): void {
     if (this.isGone) return
     this.wire.destroy()
-    if (!this.isClosing) this.context.timedOut(this)
+    if (this.isClosing) return
+    this.isClosing = true
+    this.context.timedOut(this)
   }
 
   /**

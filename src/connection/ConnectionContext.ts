@@ -23,6 +23,8 @@ export interface ConnectionContext {
   readonly refuse: (connection: Connection, error: MalformedPacket) => void
   /** The wire has closed. Called once. */
   readonly gone: (connection: Connection) => void
+  /** The peer went away in the middle of its handshake. */
+  readonly aborted: (connection: Connection) => void
   /** A handshake has taken too long: its connection is about to be destroyed. */
   readonly timedOut: (connection: Connection) => void
   /** True while the broker shuts down: whoever goes now goes because of that. */

@@ -17,6 +17,7 @@ import {
   type Authenticator,
   type Challenge,
   type Identity,
+  type Refused,
   soundStep
 } from "../auth/Authenticator.ts"
 import {
@@ -34,9 +35,11 @@ import { type PublishRefusal, refusalOfTopic } from "../session/inbound.ts"
 import type { ClientBalancer } from "../tenant/ClientBalancer.ts"
 import type { Tenant } from "../tenant/Tenant.ts"
 import type { TenantUnavailable } from "../tenant/TenantDirectory.ts"
+import type { AttachRefused } from "../tenant/TenantMessage.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import type { Tenants } from "../tenant/Tenants.ts"
 import type { Connection, ConnectionGone } from "./Connection.ts"
+import { Refusal, refusal, refuse, tellRefused } from "./Refusal.ts"
 
 export interface ServeContext {
   readonly authenticator: Authenticator["Type"]
@@ -49,16 +52,6 @@ export interface ServeContext {
   readonly packetBytesMax: number
   /** A client identifier for a client that sent none. */
   readonly newClientId: () => string
-}
-
-/** Why a CONNECT is refused. */
-class Refusal {
-  readonly _tag = "Refusal"
-  constructor(
-    readonly reasonCode: ReasonCode,
-    readonly reason: string,
-    readonly serverReference?: string
-  ) {}
 }
 
 /**
@@ -97,6 +90,7 @@ const shakeHands = (connection: Connection, connect: Connect, context: ServeCont
   const clientId = clientIdOf(connect, context)
   if (clientId instanceof Refusal) return Effect.fail(clientId)
   return andThen(authenticate(connection, connect, context), (accepted) => {
+    connection.tenant = accepted.tenant
     const identity: Identity = {
       tenant: accepted.tenant,
       principal: accepted.principal,
@@ -124,6 +118,8 @@ interface Newcomer {
 const judge = (newcomer: Newcomer, context: ServeContext): Step<void> => {
   const { connect, identity, tenant } = newcomer
   const { protocolVersion } = connect
+  const { refusal: closed } = tenant
+  if (closed !== undefined) return turnAway(newcomer, closed, context)
   if (!serves(tenant.settings, protocolVersion)) {
     return refusal(ReasonCode.UnsupportedProtocolVersion, "this protocol version is turned off")
   }
@@ -136,6 +132,17 @@ const judge = (newcomer: Newcomer, context: ServeContext): Step<void> => {
       })
     )
   })
+}
+
+/** The tenant lets nobody in. One that is drained says where else to go, if anybody knows. */
+const turnAway = (
+  newcomer: Newcomer,
+  { reason, reasonCode }: AttachRefused,
+  context: ServeContext
+): Step<void> => {
+  const { connect, identity, tenant } = newcomer
+  const asksElsewhere = tenant.state === "draining" && connect.protocolVersion === 5
+  return andThen(asksElsewhere ? redirect(identity, context) : Effect.void, () => refusal(reasonCode, reason))
 }
 
 const enter = (newcomer: Newcomer, permissions: Permissions, context: ServeContext): void => {
@@ -154,7 +161,7 @@ const enter = (newcomer: Newcomer, permissions: Permissions, context: ServeConte
       isAssignedId: connect.clientId === "",
       packetBytesMax
     },
-    refuse: ({ reason, reasonCode }) => refuse(connection, new Refusal(reasonCode, reason), context)
+    refuse: ({ reason, reasonCode }) => refuse(connection, new Refusal(reasonCode, reason), context.report)
   })
 }
 
@@ -171,24 +178,31 @@ const recover = (
     case "MalformedPacket":
       return Effect.sync(() => refuseMalformed(connection, failure, context))
     case "Refusal":
-      return Effect.sync(() => refuse(connection, failure, context))
-    case "TenantUnavailable":
-      return Effect.sync(() =>
-        refuse(connection, unavailable(`tenant ${failure.tenant}: ${failure.reason}`), context)
-      )
-    case "AuthorizationUnavailable":
-      return Effect.sync(() => refuse(connection, unavailable(failure.reason), context))
+      return Effect.sync(() => refuse(connection, failure, context.report))
+    case "TenantUnavailable": {
+      const { reason, reasonCode, tenant } = failure
+      const why = unavailable(`tenant ${tenant}: ${reason}`, "tenant-unavailable", reasonCode)
+      return Effect.sync(() => refuse(connection, why, context.report))
+    }
+    case "AuthorizationUnavailable": {
+      const why = unavailable(failure.reason, "authorization-error")
+      return Effect.sync(() => refuse(connection, why, context.report))
+    }
   }
   if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
   return Effect.zipRight(
     Effect.logError("a handshake failed", cause),
-    Effect.sync(() =>
-      refuse(connection, new Refusal(ReasonCode.UnspecifiedError, "the server failed"), context)
-    )
+    Effect.sync(() => refuse(connection, serverFailed, context.report))
   )
 }
 
-const unavailable = (reason: string): Refusal => new Refusal(ReasonCode.ServerUnavailable, reason)
+const serverFailed = new Refusal(ReasonCode.UnspecifiedError, "the server failed")
+
+const unavailable = (
+  reason: string,
+  cause: "tenant-unavailable" | "authorization-error",
+  reasonCode: ReasonCode = ReasonCode.ServerUnavailable
+): Refusal => new Refusal(reasonCode, reason, { cause })
 
 /** The identifier that the client sent, or the one that it is assigned. */
 const clientIdOf = (connect: Connect, context: ServeContext): string | Refusal => {
@@ -228,12 +242,18 @@ const conclude = (
 ): Step<Accepted> => {
   const sound = soundStep(step)
   if (sound._tag === "Accepted") return Effect.succeed(sound)
-  if (sound._tag === "Refused") return refusal(sound.reasonCode, sound.reason)
+  if (sound._tag === "Refused") {
+    return refusal(sound.reasonCode, sound.reason, hasFailed(sound) ? { cause: "authentication-error" } : {})
+  }
   // [MQTT-4.12.0-6]
   if (method === undefined)
     return refusal(ReasonCode.NotAuthorized, "the server wants enhanced authentication")
   return Effect.flatMap(answerTo(sound, method, connection), (next) => conclude(next, method, connection))
 }
+
+/** It could not tell who the client is. */
+const hasFailed = ({ reasonCode }: Refused): boolean =>
+  reasonCode === ReasonCode.ServerUnavailable || reasonCode === ReasonCode.UnspecifiedError
 
 /** Sends a challenge and takes the client's answer to the authenticator. */
 const answerTo = Effect.fnUntraced(function* (challenge: Challenge, method: string, connection: Connection) {
@@ -247,7 +267,7 @@ const answerTo = Effect.fnUntraced(function* (challenge: Challenge, method: stri
   const packet = yield* connection.takePacket()
   if (packet._tag === "Disconnect") {
     connection.drop()
-    return yield* Effect.fail<ConnectionGone>({ _tag: "ConnectionGone" })
+    return yield* Effect.fail(aborted)
   }
   // [MQTT-3.1.2-30] [MQTT-4.12.0-3] [MQTT-4.12.0-5]
   if (
@@ -262,12 +282,6 @@ const answerTo = Effect.fnUntraced(function* (challenge: Challenge, method: stri
   }
   return yield* challenge.respond(packet.properties.authenticationData)
 })
-
-const refusal = (
-  reasonCode: ReasonCode,
-  reason: string,
-  serverReference?: string
-): Effect.Effect<never, Refusal> => Effect.fail(new Refusal(reasonCode, reason, serverReference))
 
 const serves = (settings: TenantSettings, version: ProtocolVersion): boolean =>
   version === 3 ? settings.mqtt31 : version === 4 ? settings.mqtt311 : settings.mqtt5
@@ -302,34 +316,26 @@ const redirect = (identity: Identity, context: ServeContext): Step<void> =>
   andThen(context.balancer.redirect(identity), (elsewhere) => {
     if (elsewhere === undefined) return Effect.void
     const reasonCode = elsewhere.permanent ? ReasonCode.ServerMoved : ReasonCode.UseAnotherServer
-    return refusal(reasonCode, "the client is served elsewhere", elsewhere.serverReference)
+    return refusal(reasonCode, "the client is served elsewhere", {
+      serverReference: elsewhere.serverReference
+    })
   })
-
-const refuse = (connection: Connection, why: Refusal, context: ServeContext): void => {
-  const { reason, reasonCode, serverReference } = why
-  connection.refuse(reasonCode, {
-    reasonString: reason,
-    ...(serverReference !== undefined && { serverReference })
-  })
-  report(connection, why, context)
-}
 
 /** Tells of a handshake that was not over in time. */
 export const reportTimeout = (connection: Connection, context: ServeContext): void =>
-  report(connection, new Refusal(ReasonCode.NotAuthorized, "the handshake took too long"), context)
+  tellRefused(connection, tookTooLong, context.report)
 
-const report = (connection: Connection, why: Refusal, context: ServeContext): void => {
-  const { address, listener, transport } = connection.wire.peer
-  context.report({
-    _tag: "ConnectRefused",
-    listener,
-    transport,
-    address,
-    clientId: connection.clientId ?? "",
-    reasonCode: why.reasonCode,
-    reason: why.reason
-  })
-}
+const tookTooLong = new Refusal(ReasonCode.NotAuthorized, "the handshake took too long", {
+  cause: "handshake-timeout"
+})
+
+/** Tells of a client that went away before it was answered. */
+export const reportAborted = (connection: Connection, context: ServeContext): void =>
+  tellRefused(connection, aborted, context.report)
+
+const aborted = new Refusal(ReasonCode.NotAuthorized, "the client went away during the handshake", {
+  cause: "authentication-aborted"
+})
 
 /**
  * What was no CONNECT gets no answer; a version 5 client is told what was wrong with its CONNECT; an earlier
@@ -340,16 +346,16 @@ export const refuseMalformed = (
   error: MalformedPacket,
   context: ServeContext
 ): void => {
-  const why = new Refusal(error.reasonCode, error.message)
+  const why = new Refusal(error.reasonCode, error.message, { clause: error.clause })
   const level = connection.attemptedLevel
   // [MQTT-3.1.2-2]: later versions understand the form of 5.0; with its high bit set it is a bridge of 3.1 or
   // 3.1.1
   if (level >= 5 && level < 0x80) {
     connection.protocolVersion = 5
-    return refuse(connection, why, context)
+    return refuse(connection, why, context.report)
   }
   if (level !== 0 && error.reasonCode === ReasonCode.UnsupportedProtocolVersion)
-    return refuse(connection, why, context)
+    return refuse(connection, why, context.report)
   connection.drop()
-  report(connection, why, context)
+  tellRefused(connection, why, context.report)
 }

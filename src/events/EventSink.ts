@@ -1,6 +1,6 @@
 /**
- * Where events go. `report` is synchronous, must not throw and must return at once: a sink that does
- * something slow queues, bounded, and counts what it loses.
+ * Where events go. `report` is synchronous and must return at once: a sink that does something slow queues,
+ * bounded, and counts what it loses (`bounded.ts`). One that throws is counted, and harms nobody.
  */
 
 import * as Clock from "effect/Clock"
@@ -13,6 +13,7 @@ import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
 import * as Runtime from "effect/Runtime"
 import type { Event } from "./Event.ts"
+import { type EventKind, eventKinds } from "./eventKinds.ts"
 import { LineLimit } from "./LineLimit.ts"
 
 export class EventSink extends Context.Tag("heddle/EventSink")<
@@ -24,10 +25,22 @@ export class EventSink extends Context.Tag("heddle/EventSink")<
   /** Nobody listens. */
   static readonly layerNone = Layer.succeed(EventSink, { report: () => {} })
 
+  /** Each of these sinks gets every event. */
+  static readonly layerAll = <E, R>(
+    ...layers: ReadonlyArray<Layer.Layer<EventSink, E, R>>
+  ): Layer.Layer<EventSink, E, R> =>
+    Layer.scoped(
+      EventSink,
+      Effect.map(
+        Effect.forEach(layers, (layer) => Effect.map(Layer.build(layer), Context.get(EventSink))),
+        (sinks) => ({ report: (event: Event) => reportToAll(sinks, event) })
+      )
+    )
+
   /**
-   * Effect's logger: refusals, connections that the broker closed and defects for everybody, the comings and
-   * goings of clients at debug level. Never a line a message, and at most 20 lines a second of what strangers
-   * can cause.
+   * Effect's logger: refusals, connections that the broker closed, limits that were reached and defects for
+   * everybody, the comings and goings of clients at debug level. Never a line a message, and at most 20 lines
+   * a second of what strangers can cause.
    */
   static readonly layerLog = Layer.effect(
     EventSink,
@@ -45,7 +58,7 @@ export class EventSink extends Context.Tag("heddle/EventSink")<
         report: (event: Event) => {
           const level = levelOf(event)
           if (level === undefined || (level === "debug" && !isVerbose)) return
-          const suppressed = level === "info" ? limit.admit(clock.unsafeCurrentTimeMillis()) : 0
+          const suppressed = isLimited(event, level) ? limit.admit(clock.unsafeCurrentTimeMillis()) : 0
           if (suppressed !== undefined) log(lineOf(event, level, suppressed))
         }
       }
@@ -55,25 +68,22 @@ export class EventSink extends Context.Tag("heddle/EventSink")<
 
 const LINES_PER_SECOND = 20
 
-type Level = "debug" | "info" | "error"
+type Level = Exclude<EventKind["level"], undefined>
 
 /** Undefined is not logged. */
-const levelOf = (event: Event): Level | undefined => {
-  switch (event._tag) {
-    case "MessageDropped":
-      return undefined
-    case "ActorDefect":
-      return "error"
-    case "ConnectRefused":
-    case "SubscribeRefused":
-    case "PublishRefused":
-      return "info"
-    case "ClientDisconnected":
-      return event.by === "server" ? "info" : "debug"
-    default:
-      return "debug"
-  }
-}
+const levelOf = (event: Event): Level | undefined =>
+  event._tag === "ClientDisconnected" && event.by === "server" ? "info" : eventKinds[event._tag].level
+
+/** What strangers cannot cause is never held back, and what is not logged by default need not be. */
+const isLimited = (event: Event, level: Level): boolean =>
+  (level === "info" || level === "warning") && event._tag !== "TenantChanged"
+
+const writers = {
+  debug: Effect.logDebug,
+  info: Effect.logInfo,
+  warning: Effect.logWarning,
+  error: Effect.logError
+} as const
 
 const lineOf = (event: Event, level: Level, suppressed: number): Effect.Effect<void> => {
   const { _tag, ...details } = event
@@ -84,5 +94,18 @@ const lineOf = (event: Event, level: Level, suppressed: number): Effect.Effect<v
     })
   }
   const notes = suppressed > 0 ? { ...details, linesLeftOut: suppressed } : details
-  return Effect.annotateLogs(level === "info" ? Effect.logInfo(_tag) : Effect.logDebug(_tag), notes)
+  return Effect.annotateLogs(writers[level](_tag), notes)
+}
+
+/** All of them get it, also when one throws; that is thrown in the end. */
+const reportToAll = (sinks: ReadonlyArray<EventSink["Type"]>, event: Event): void => {
+  const defects: Array<unknown> = []
+  for (const sink of sinks) {
+    try {
+      sink.report(event)
+    } catch (defect) {
+      defects.push(defect)
+    }
+  }
+  if (defects.length > 0) throw defects[0]
 }

@@ -50,6 +50,12 @@ export class RetainedKeeper {
     return this.messages.size
   }
 
+  /** The message of a topic, unless it has expired. */
+  get(topic: string, nowMs: number): Publication | undefined {
+    const publication = this.messages.get(topic)
+    return publication?.isExpired(nowMs) === true ? undefined : publication
+  }
+
   /** Takes up a message that a store has kept. */
   restore(publication: Publication): void {
     // One that has expired meanwhile is taken in as well: the sweep removes it here and from the store.

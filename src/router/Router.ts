@@ -23,7 +23,13 @@ import { GatheringLine } from "./Gathering.ts"
 import type { Target } from "./MatchCache.ts"
 import type { Publication } from "./Publication.ts"
 import { RetainedKeeper, type RetainedKeeperOptions } from "./RetainedKeeper.ts"
-import { bytesOf, type Forwarded, type Redispatch, type RouterMessage } from "./RouterMessage.ts"
+import {
+  bytesOf,
+  type Forwarded,
+  type Redispatch,
+  type RouterMessage,
+  type RouteView
+} from "./RouterMessage.ts"
 import { type RoutingCensus, RoutingTable, type RoutingTableOptions } from "./RoutingTable.ts"
 import type { SharedGroup } from "./SharedGroup.ts"
 import type { Publisher, Subscriber } from "./Subscriber.ts"
@@ -39,6 +45,8 @@ const MAILBOX_COUNT_MAX = 16_384
 const MAILBOX_BYTES_MAX = 64 * 1024 * 1024
 /** Publishers that were refused are told when the mailbox has come down to this many messages. */
 const ROOM_AGAIN = MAILBOX_COUNT_MAX / 4
+/** Subscribers and groups that an inspection names. */
+const SHOWN_MAX = 100
 
 export class Router implements Behaviour<RouterMessage> {
   private table: RoutingTable
@@ -169,8 +177,31 @@ export class Router implements Behaviour<RouterMessage> {
       case "Sweep":
         this.retained.sweep(nowMs)
         break
+      case "Inspect":
+        message.reply(this.inspect(message.topic, nowMs))
+        break
     }
     return 1
+  }
+
+  private inspect(topic: string, nowMs: number): RouteView {
+    const { groups, targets } = this.table.cache.lookup(topic)
+    const kept = this.retained.get(topic, nowMs)
+    return {
+      subscribers: targets.length,
+      shown: targets.slice(0, SHOWN_MAX).map(({ options, subscriber }) => ({
+        clientId: subscriber.clientId,
+        qos: options.qos,
+        isConnected: subscriber.isConnected
+      })),
+      groups: groups.slice(0, SHOWN_MAX).map(({ options, size }) => ({
+        name: options.name,
+        topicFilter: options.topicFilter,
+        strategy: options.isOrdered ? "ordered" : options.strategy,
+        members: size
+      })),
+      retained: kept && { publisherId: kept.publisherId, bytes: kept.payloadBytes, qos: kept.qos }
+    }
   }
 
   private route(publication: Publication, nowMs: number): number {

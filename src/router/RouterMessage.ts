@@ -46,6 +46,32 @@ export interface Forwarded {
   readonly group: string | undefined
 }
 
+/** Somebody wants to know who would get what is published to a topic. */
+export interface Inspect {
+  readonly _tag: "Inspect"
+  readonly topic: string
+  readonly reply: (view: RouteView) => void
+}
+
+export interface RouteView {
+  /** All whose subscriptions match, and those of them that are shown. */
+  readonly subscribers: number
+  readonly shown: ReadonlyArray<{
+    readonly clientId: string
+    readonly qos: number
+    readonly isConnected: boolean
+  }>
+  readonly groups: ReadonlyArray<{
+    readonly name: string
+    readonly topicFilter: string
+    readonly strategy: string
+    readonly members: number
+  }>
+  readonly retained:
+    | { readonly publisherId: string; readonly bytes: number; readonly qos: number }
+    | undefined
+}
+
 /** Retained messages may have expired. */
 export interface Sweep {
   readonly _tag: "Sweep"
@@ -59,6 +85,7 @@ export type RouterMessage =
   | MemberAway
   | Redispatch
   | Forwarded
+  | Inspect
   | Sweep
 
 /** Only publications count: there are as many of the others as there are sessions at most. */

@@ -61,11 +61,14 @@ export class RoutingTable {
     const key = groupKey(filter.group, filter.filter, filter.ordered)
     let group = this.groups.get(key)
     if (group === undefined) {
+      const { settings } = this.options
       group = new SharedGroup({
         name: filter.group,
         topicFilter: filter.filter,
         isOrdered: filter.ordered,
-        strategy: this.options.settings.sharedSubscriptionStrategy,
+        get strategy() {
+          return settings.sharedSubscriptionStrategy
+        },
         random: this.options.random
       })
       this.groups.set(key, group)

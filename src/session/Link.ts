@@ -5,6 +5,7 @@
  * `close` the link is dead: further calls do nothing.
  */
 
+import type { Cause } from "../events/Cause.ts"
 import type { AckTag, ProtocolVersion, ServerControlPacket } from "../protocol/Packet.ts"
 import type { PublishHeader } from "../protocol/PublishWriter.ts"
 import type { ReasonCode } from "../protocol/ReasonCode.ts"
@@ -18,6 +19,10 @@ export interface Ending {
   readonly reason: string
   /** Sent with 0x9C and 0x9D. */
   readonly serverReference?: string
+  /** For the event, where the Reason Code does not say it. */
+  readonly cause?: Cause
+  /** The rule of the specification that the client broke. */
+  readonly clause?: string
 }
 
 export interface Link {

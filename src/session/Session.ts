@@ -7,7 +7,8 @@
  *
  * Here are its turns: what each message of the mailbox leads to. The classes below it, each on top of the
  * next: `SessionReader` (the client's packets), `SessionLife` (from attachment to end), `SessionOutlet` (the
- * machine's effects), `SessionRecorder` (what goes on record), `SessionHandle` (what others hold).
+ * machine's effects), `SessionRecorder` (what goes on record), `SessionReporter` (what becomes an event),
+ * `SessionHandle` (what others hold).
  */
 
 import type { Behaviour } from "../actor/Actor.ts"
@@ -24,6 +25,7 @@ import type { LifecycleMessage, SessionMessage } from "./SessionMessage.ts"
 import { SessionReader } from "./SessionReader.ts"
 import { giveBack } from "./sharing.ts"
 import { onSubscribed } from "./subscriptions.ts"
+import { viewOf } from "./view.ts"
 
 export class Session extends SessionReader implements Behaviour<SessionMessage> {
   protected self(): Session {
@@ -40,6 +42,7 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
     }
     this.commit()
     this.account()
+    this.tellDrops(false)
     this.arm()
     return Math.max(1, spent)
   }
@@ -111,10 +114,13 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
         if (message.link === state.link) state.permissions = message.permissions
         break
       case "Close":
-        this.close(message.ending)
+        if (message.covers?.(state.identity) !== false) this.close(message.ending)
         break
       case "Purge":
-        this.purge(nowMs)
+        this.purge(message.withWill, nowMs)
+        break
+      case "Inspect":
+        message.reply(viewOf(state, message.topic, this.actor.mailLength))
         break
       case "Orphaned":
         // The broker ended without its clients having left: they are lost now, wills and all.

@@ -10,12 +10,14 @@ import { Actor, type ForkChild } from "../actor/Actor.ts"
 import { Deadline, type DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { RunQueue } from "../actor/Dispatcher.ts"
 import type { MailboxLimits } from "../actor/Mailbox.ts"
+import type { Identity } from "../auth/Authenticator.ts"
 import type { DropReason } from "../events/Event.ts"
 import type { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Publication } from "../router/Publication.ts"
 import type { Router } from "../router/Router.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, RetainedPage } from "../router/Subscriber.ts"
+import type { Link } from "./Link.ts"
 import type { Session } from "./Session.ts"
 import type { SessionMessage } from "./SessionMessage.ts"
 import type { SessionServices } from "./SessionServices.ts"
@@ -28,7 +30,6 @@ import type { SessionState } from "./SessionState.ts"
 const MAIL_QOS0_MAX = 16_384
 const MAIL_MAX = 65_536
 const MAIL_BYTES_MAX = 128 * 1024 * 1024
-const DROP_REPORT_MS = 1000
 
 export interface SessionOptions {
   readonly state: SessionState
@@ -70,9 +71,34 @@ export abstract class SessionHandle extends Deadline {
     return this.state.identity.principal
   }
 
+  /** Messages that wait for its client or for what acknowledges them, and subscriptions. */
+  get holdings(): { readonly messages: number; readonly subscriptions: number } {
+    const { backlog, queue, subscriptions } = this.state
+    return { messages: (queue?.size ?? 0) + (backlog?.size ?? 0), subscriptions: subscriptions?.size ?? 0 }
+  }
+
   /** Of its last connection. */
   get epoch(): number {
     return this.state.epoch
+  }
+
+  /** Nobody is connected, and nobody is about to be: its mailbox is empty. */
+  get isIdle(): boolean {
+    return this.state.link === undefined && this.actor.mailLength === 0
+  }
+
+  /** Nothing is in its mailbox that could change it. */
+  get isSettled(): boolean {
+    return this.actor.mailLength === 0
+  }
+
+  get link(): Link | undefined {
+    return this.state.link
+  }
+
+  /** Whose connection it is, or was last. */
+  get identity(): Identity {
+    return this.state.identity
   }
 
   get isConnected(): boolean {
@@ -108,7 +134,7 @@ export abstract class SessionHandle extends Deadline {
     const isTaken =
       (publication.qos > 0 || this.actor.mailLength < MAIL_QOS0_MAX) &&
       this.actor.tell({ _tag: "Delivery", publication, options, isHeld, isExpected })
-    if (!isTaken) this.dropped(publication.topic.name, "mailbox-full")
+    if (!isTaken) this.dropped(publication.topic.name, "mailbox-full", publication.qos)
     else if (isHeld) {
       publication.hold()
       if (isExpected) publication.gathering?.expect()
@@ -136,14 +162,8 @@ export abstract class SessionHandle extends Deadline {
     this.actor.signal({ _tag: "Reclaim", group })
   }
 
-  dropped(topic: string, reason: DropReason): void {
-    const { state } = this
-    const nowMs = this.services.nowMs()
-    if (nowMs - state.dropReportedMs < DROP_REPORT_MS) return
-    state.dropReportedMs = nowMs
-    const { clientId, identity } = state
-    this.services.report({ _tag: "MessageDropped", tenant: identity.tenant, clientId, topic, reason })
-  }
+  /** Tells that a message did not reach the client. */
+  abstract dropped(topic: string, reason: DropReason, qos: number): void
 }
 
 const bytesOf = (message: SessionMessage): number =>

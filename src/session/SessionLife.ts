@@ -7,6 +7,7 @@
  */
 
 import type { DeadlineWheel } from "../actor/DeadlineWheel.ts"
+import type { Cause } from "../events/Cause.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { StoredSession } from "../storage/DurableState.ts"
 import { attach } from "./attach.ts"
@@ -14,6 +15,7 @@ import { discardQueue, recordEnd } from "./durability.ts"
 import { connectionLost, endSession, nextDueMs, onDeadline } from "./expiry.ts"
 import { heldSubscriptions } from "./held.ts"
 import { forgetUnrouted } from "./inbound.ts"
+import type { Ending } from "./Link.ts"
 import { restoreState } from "./restore.ts"
 import type { SessionOptions } from "./SessionHandle.ts"
 import type { Attach, SessionMessage } from "./SessionMessage.ts"
@@ -43,19 +45,15 @@ export abstract class SessionLife extends SessionOutlet {
     const { identity, link } = message
     const { state } = this
     this.attaches++
+    const hadSession = state.isStored
     if (state.link !== undefined) {
-      this.services.report({ _tag: "SessionTakenOver", tenant: identity.tenant, clientId: identity.clientId })
+      const { clientId, peer, tenant } = identity
+      this.services.report({ _tag: "SessionTakenOver", tenant, clientId, byAddress: peer.address })
     }
     const { sessionPresent } = attach(state, message, nowMs, this)
     state.counters.connectsAccepted++
-    this.services.report({
-      _tag: "ClientConnected",
-      tenant: identity.tenant,
-      clientId: identity.clientId,
-      transport: identity.peer.transport,
-      address: identity.peer.address,
-      sessionPresent
-    })
+    if (hadSession && !sessionPresent) this.tellEnded("discarded by a clean start, or expired")
+    this.tellConnected(message, sessionPresent)
     // What ended the connection that was taken over is told by the event above.
     this.ending = undefined
     link.attached(this.self())
@@ -65,49 +63,35 @@ export abstract class SessionLife extends SessionOutlet {
   protected lose(isShutdown: boolean, nowMs: number): void {
     const withWill = !isShutdown || this.state.settings.willsAtShutdown === "publish"
     connectionLost(this.state, { withWill, isTakenOver: false }, nowMs, this)
-    this.left(ReasonCode.UnspecifiedError, "the connection ended", nowMs)
+    this.left("connection-lost", ReasonCode.UnspecifiedError, "the connection ended", nowMs)
   }
 
-  protected left(reasonCode: number, reason: string, nowMs: number): void {
+  /** Unless we have closed it, the client has left: for that cause. */
+  protected left(cause: Cause, reasonCode: number, reason: string, nowMs: number): void {
     const { ending } = this
-    const { clientId, identity } = this.state
     this.ending = undefined
-    this.services.report({
-      _tag: "ClientDisconnected",
-      tenant: identity.tenant,
-      clientId,
-      by: ending === undefined ? "client" : "server",
-      reasonCode: ending?.reasonCode ?? reasonCode,
-      reason: ending?.reason ?? reason
-    })
+    this.tellDrops(true)
+    if (ending === undefined) this.tellLeft(cause, reasonCode, reason)
+    else this.tellClosed(ending)
     if (onDeadline(this.state, nowMs, this)) this.end("ended with its connection")
   }
 
-  /** Its will goes out, as of any session that ends. */
-  protected purge(nowMs: number): void {
+  /** The session is deleted, whoever is connected to it. */
+  protected purge(withWill: boolean, nowMs: number): void {
     const { state } = this
-    const reason = "the session was deleted"
-    const { clientId, identity } = state
+    if (!withWill) state.will = undefined
     if (this.isConnected) {
-      this.close({ reasonCode: ReasonCode.AdministrativeAction, reason })
+      const ending = { reasonCode: ReasonCode.AdministrativeAction, reason: "the session was deleted" }
+      this.close(ending)
       connectionLost(state, { withWill: true, isTakenOver: false }, nowMs, this)
-      const reasonCode = ReasonCode.AdministrativeAction
-      this.services.report({
-        _tag: "ClientDisconnected",
-        tenant: identity.tenant,
-        clientId,
-        by: "server",
-        reasonCode,
-        reason
-      })
+      this.tellClosed(ending)
     }
     endSession(state, this)
     this.end("purged")
   }
 
   protected end(reason: string): void {
-    const { clientId, identity } = this.state
-    this.services.report({ _tag: "SessionEnded", tenant: identity.tenant, clientId, reason })
+    this.tellEnded(reason)
     this.services.ended(this.self(), this.attaches)
   }
 
@@ -133,6 +117,15 @@ export abstract class SessionLife extends SessionOutlet {
   abandon(): void {
     this.isAbandoned = true
     this.stop()
+  }
+
+  /** The same for one of which nothing is to be left: its client is told, and its will is not published. */
+  expel(ending: Ending): void {
+    const { link } = this.state
+    this.abandon()
+    if (link === undefined) return
+    link.close(ending)
+    this.tellClosed(ending)
   }
 
   /** The tenant takes the session out; nothing runs after this. */

@@ -3,7 +3,7 @@
  * it asked.
  */
 
-import type { AuthenticationStep } from "../auth/Authenticator.ts"
+import type { AuthenticationStep, Identity } from "../auth/Authenticator.ts"
 import type { Permissions } from "../auth/Authorizer.ts"
 import type { ClientPacket } from "../protocol/Packet.ts"
 import type { ReasonCode } from "../protocol/ReasonCode.ts"
@@ -13,6 +13,7 @@ import type { Attachment } from "./attach.ts"
 import type { Ending, Link } from "./Link.ts"
 import type { BacklogPage } from "./refill.ts"
 import type { Session } from "./Session.ts"
+import type { SessionView } from "./view.ts"
 
 /** A link as its session reads from it. */
 export interface ClientLink extends Link {
@@ -67,8 +68,19 @@ export type SessionMessage =
   | { readonly _tag: "Decided"; readonly link: Link | undefined; readonly allowed: ReadonlyArray<boolean> }
   | { readonly _tag: "Authenticated"; readonly link: Link | undefined; readonly step: AuthenticationStep }
   | { readonly _tag: "Permitted"; readonly link: Link | undefined; readonly permissions: Permissions }
-  | { readonly _tag: "Close"; readonly ending: Ending }
-  | { readonly _tag: "Purge" }
+  | {
+      readonly _tag: "Close"
+      readonly ending: Ending
+      /** Only a connection of somebody like that; of anybody when it is absent. */
+      readonly covers?: (identity: Identity) => boolean
+    }
+  | { readonly _tag: "Purge"; readonly withWill: boolean }
+  /** Somebody wants to know how the session is, and which of its subscriptions a topic matches. */
+  | {
+      readonly _tag: "Inspect"
+      readonly topic: string | undefined
+      readonly reply: (view: SessionView) => void
+    }
   | { readonly _tag: "Resubscribe" }
   | { readonly _tag: "Orphaned" }
   | { readonly _tag: "Deadline" }

@@ -8,7 +8,6 @@
 import * as Exit from "effect/Exit"
 import type { AuthenticationStep } from "../auth/Authenticator.ts"
 import type { Decision } from "../auth/Authorizer.ts"
-import type { Event } from "../events/Event.ts"
 import type { AckTag, ServerControlPacket, Will } from "../protocol/Packet.ts"
 import type { PublishHeader } from "../protocol/PublishWriter.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
@@ -22,7 +21,7 @@ import { refusalOfTopic } from "./inbound.ts"
 import type { Ending } from "./Link.ts"
 import type { AuthRequest } from "./reauthentication.ts"
 import { SessionRecorder } from "./SessionRecorder.ts"
-import type { HeldSubscription, PendingSuback, Refusal, Replay, SessionOutputs } from "./SessionState.ts"
+import type { HeldSubscription, PendingSuback, Replay, SessionOutputs } from "./SessionState.ts"
 
 /** What is read back of a backlog at a time. */
 const BACKLOG_PAGE = 256
@@ -40,8 +39,6 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
   /** SUBSCRIBEs that the router is working on, by token. */
   protected pending: Map<number, AwaitedSuback> | undefined
   private nextToken = 1
-  /** Why we closed the present connection. */
-  protected ending: Ending | undefined
 
   sendPublish(publication: Publication, header: PublishHeader): boolean {
     return this.state.link?.sendPublish(publication, header) ?? true
@@ -130,6 +127,9 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
       this.refused({
         _tag: "PublishRefused",
         topic: will.topic,
+        qos: will.qos,
+        retain: will.retain,
+        isWill: true,
         reasonCode: ReasonCode.NotAuthorized,
         reason: "the will may not be published to this topic"
       })
@@ -185,17 +185,6 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
       link,
       permissions: Exit.isSuccess(exit) ? exit.value : { ...permissions, publish: never, subscribe: never }
     }))
-  }
-
-  refused(refusal: Refusal): void {
-    const { clientId, identity } = this.state
-    const { reason, reasonCode, topic } = refusal
-    const of = { tenant: identity.tenant, clientId, reasonCode, reason }
-    const event: Event =
-      refusal._tag === "PublishRefused"
-        ? { _tag: "PublishRefused", topic, ...of }
-        : { _tag: "SubscribeRefused", topicFilter: topic, ...of }
-    this.services.report(event)
   }
 }
 

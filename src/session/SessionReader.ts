@@ -61,7 +61,7 @@ export abstract class SessionReader extends SessionLife {
     } catch (error) {
       if (!(error instanceof MalformedPacket)) throw error
       // [MQTT-4.13.1-1] [v3 MQTT-4.8.0-1]
-      this.close({ reasonCode: error.reasonCode, reason: error.message })
+      this.close({ reasonCode: error.reasonCode, reason: error.message, clause: error.clause })
     }
     this.depart(nowMs)
     return Math.max(1, spent)
@@ -110,11 +110,13 @@ export abstract class SessionReader extends SessionLife {
       case "Unsubscribe":
         return onUnsubscribe(state, packet, this)
       case "Pingreq":
+        if (state.settings.debugEvents) this.tell({ _tag: "PingReceived" })
         // [MQTT-3.12.4-1]
         return this.send({ _tag: "Pingresp" })
       case "Disconnect":
         onDisconnect(state, packet, nowMs, this)
-        if (!this.isConnected) this.left(packet.reasonCode, "the client disconnected", nowMs)
+        if (!this.isConnected)
+          this.left("client-disconnected", packet.reasonCode, "the client disconnected", nowMs)
         return
       case "Auth":
         return onAuth(state, packet, this)

@@ -12,10 +12,10 @@ import type { EnqueueRecord, SessionRecord } from "../storage/DurableRecord.ts"
 import type { CommitOutcome, JournalUnit } from "../storage/Journal.ts"
 import { recordAdvance } from "./durability.ts"
 import { OutboundEntry, Phase } from "./OutboundEntry.ts"
-import { SessionHandle } from "./SessionHandle.ts"
+import { SessionReporter } from "./SessionReporter.ts"
 import { TurnRecords } from "./TurnRecords.ts"
 
-export abstract class SessionRecorder extends SessionHandle {
+export abstract class SessionRecorder extends SessionReporter {
   /** What the turn has put on record; undefined while that is nothing. */
   private turnRecords: TurnRecords | undefined
   /** What the last turn that had something to record has recorded; undefined when it is committed. */

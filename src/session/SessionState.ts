@@ -9,8 +9,19 @@
 import type { Fifo } from "../actor/Fifo.ts"
 import type { Challenge, Identity } from "../auth/Authenticator.ts"
 import type { Decision, Permissions } from "../auth/Authorizer.ts"
-import type { DropReason } from "../events/Event.ts"
-import type { AckTag, Publish, ServerControlPacket, Subscribe, Topic, Will } from "../protocol/Packet.ts"
+import type { Cause } from "../events/Cause.ts"
+import type { DebugEvent } from "../events/DebugEvent.ts"
+import type { DropReason, SubscriptionEvent } from "../events/Event.ts"
+import type {
+  AckTag,
+  Publish,
+  Qos,
+  ServerControlPacket,
+  Subscribe,
+  SubscriptionRequest,
+  Topic,
+  Will
+} from "../protocol/Packet.ts"
 import type { PublishHeader } from "../protocol/PublishWriter.ts"
 import type { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Keeper } from "../router/Gathering.ts"
@@ -67,6 +78,8 @@ export interface PendingSuback {
   readonly reasonCodes: ReadonlyArray<number>
   /** What has to be replayed once SUBACK has left. */
   readonly replays: ReadonlyArray<Replay>
+  /** What was asked for, for the event. */
+  readonly requests: ReadonlyArray<SubscriptionRequest>
 }
 
 /** A replay of retained messages that has not come to its end. */
@@ -137,8 +150,6 @@ export class SessionState {
   judgedTopic: Topic | undefined = undefined
   inboundAliases: Array<Topic | undefined> | undefined = undefined
   outboundAliases: AliasTable | undefined = undefined
-  /** When a drop was last reported: the event says so once a second, the counters count them all. */
-  dropReportedMs = 0
 
   constructor(
     readonly clientId: string,
@@ -198,13 +209,20 @@ export interface SessionOutputs extends Subscriber, Publisher, Keeper {
   readonly authenticate: (request: AuthRequest) => void
   /** Asks the authorizer again; the answer replaces `permissions`. */
   readonly renewPermissions: () => void
-  readonly dropped: (topic: string, reason: DropReason) => void
+  readonly dropped: (topic: string, reason: DropReason, qos: number) => void
+  /** An event of the client's; those of single messages only where the tenant's `debugEvents` is on. */
+  readonly tell: (event: DebugEvent | SubscriptionEvent) => void
   readonly refused: (what: Refusal) => void
 }
 
 export interface Refusal {
   readonly _tag: "SubscribeRefused" | "PublishRefused"
   readonly topic: string
+  readonly qos?: Qos
+  readonly retain?: boolean
+  readonly isWill?: boolean
   readonly reasonCode: ReasonCode
   readonly reason: string
+  /** Where the Reason Code does not say it. */
+  readonly cause?: Cause
 }

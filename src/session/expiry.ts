@@ -123,7 +123,7 @@ export const endSession = (state: SessionState, out: SessionOutputs): void => {
       // [MQTT-3.1.2-4]: what the router sends before it reads this is not the next session's. Its answer
       // comes behind it.
       state.ghosts++
-      out.subscribe([], { link: undefined, packetId: 0, reasonCodes: [], replays: [] })
+      out.subscribe([], { link: undefined, packetId: 0, reasonCodes: [], replays: [], requests: [] })
     }
   }
   for (const group of sharedGroupsOf(state)) giveBack(state, group, out)

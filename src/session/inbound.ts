@@ -191,7 +191,13 @@ const refuse = (
   refusal: PublishRefusal,
   out: SessionOutputs
 ): void => {
-  out.refused({ _tag: "PublishRefused", topic: topic.name, ...refusal })
+  out.refused({
+    _tag: "PublishRefused",
+    topic: topic.name,
+    qos: packet.qos,
+    retain: packet.retain,
+    ...refusal
+  })
   state.counters.droppedNotAuthorized++
   if (packet.qos === 0) return
   // [MQTT-4.3.3-9]: the identifier is free again
@@ -255,10 +261,13 @@ const releaseAcks = (state: SessionState, out: SessionOutputs): void => {
     if (qos === 1) {
       if (state.owedPubacks > 0) state.owedPubacks--
       if (mayTell) out.sendAck("Puback", packetId, reasonCode, reasonOf(reasonCode))
-      return
+    } else {
+      if (isFailure(reasonCode)) forgetReceived(state, packetId, out)
+      if (mayTell) out.sendAck("Pubrec", packetId, reasonCode, reasonOf(reasonCode))
     }
-    if (isFailure(reasonCode)) forgetReceived(state, packetId, out)
-    if (mayTell) out.sendAck("Pubrec", packetId, reasonCode, reasonOf(reasonCode))
+    if (mayTell && state.settings.debugEvents) {
+      out.tell({ _tag: "MessageAcknowledged", qos, packetId, reasonCode })
+    }
   })
   if (state.parked?._tag === "Acknowledgements" && state.owedPubacks < state.terms.receiveMaximum) {
     state.parked = undefined

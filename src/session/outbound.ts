@@ -15,6 +15,7 @@ import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { Delivery, DeliveryOptions } from "../router/Subscriber.ts"
 import { Recorded } from "../storage/DurableRecord.ts"
 import { Backlog } from "./Backlog.ts"
+import { confirmedEvent, sentEvent } from "./debugEvents.ts"
 import { recordDone, recordEnqueue, recordGone, recordRelease } from "./durability.ts"
 import type { Link } from "./Link.ts"
 import { OutboundEntry, Phase } from "./OutboundEntry.ts"
@@ -44,7 +45,7 @@ export const deliver = (
   const { options, publication } = delivery
   const { group } = options
   if (group !== undefined && isForOthers(state, group, out)) out.redispatch(group, [publication])
-  else if (state.ghosts === 0 && mayReceive(state, publication)) {
+  else if (state.ghosts === 0 && mayReceive(state, publication, out)) {
     // [MQTT-3.8.4-8]
     const qos = publication.qos < options.qos ? publication.qos : options.qos
     if (qos !== 0) return enqueue(state, delivery, qos, nowMs, out)
@@ -61,11 +62,24 @@ const isForOthers = (state: SessionState, group: SharedGroup, out: SessionOutput
   state.ghosts > 0 || (state.link === undefined && group.hasLiveMemberBeside(out))
 
 /** Counts a message that may not be received. */
-const mayReceive = (state: SessionState, publication: Publication): boolean => {
+const mayReceive = (state: SessionState, publication: Publication, out: SessionOutputs): boolean => {
   const { deliver: isAllowed } = state.permissions
   if (isAllowed === undefined || isAllowed(publication.topic.name)) return true
   state.counters.droppedNotAuthorized++
+  out.dropped(publication.topic.name, "not-authorized", publication.qos)
   return false
+}
+
+const hasExpired = (
+  state: SessionState,
+  publication: Publication,
+  nowMs: number,
+  out: SessionOutputs
+): boolean => {
+  if (!publication.isExpired(nowMs)) return false
+  state.counters.droppedExpired++
+  out.dropped(publication.topic.name, "expired", publication.qos)
+  return true
 }
 
 const deliverQos0 = (
@@ -84,13 +98,10 @@ const deliverQos0 = (
   // A page of retained messages was asked for because there is room.
   if (link.backlogBytes > state.settings.outboundBytesMax && !options.isRetained) {
     state.counters.droppedSlowConsumer++
-    out.dropped(publication.topic.name, "slow-consumer")
+    out.dropped(publication.topic.name, "slow-consumer", 0)
     return
   }
-  if (publication.isExpired(nowMs)) {
-    state.counters.droppedExpired++
-    return
-  }
+  if (hasExpired(state, publication, nowMs, out)) return
   send(state, publication, headerOf(state, publication, options, nowMs), out)
 }
 
@@ -104,7 +115,7 @@ const keepQos0 = (
   const kept = (state.queuedQos0 ??= new Fifo())
   if (kept.length >= queueMessagesMax || state.queuedQos0Bytes + publication.bytes > queueBytesMax) {
     state.counters.droppedQueueFull++
-    out.dropped(publication.topic.name, "queue-full")
+    out.dropped(publication.topic.name, "queue-full", 0)
     return
   }
   state.queuedQos0Bytes += publication.bytes
@@ -122,8 +133,7 @@ const sendKeptQos0 = (state: SessionState, link: Link, nowMs: number, out: Sessi
     }
     const [publication, options] = next
     state.queuedQos0Bytes -= publication.bytes
-    if (publication.isExpired(nowMs)) state.counters.droppedExpired++
-    else if (mayReceive(state, publication))
+    if (!hasExpired(state, publication, nowMs, out) && mayReceive(state, publication, out))
       send(state, publication, headerOf(state, publication, options, nowMs), out)
   }
 }
@@ -142,7 +152,7 @@ const enqueue = (
   // What nobody can be told of is kept until it can be stored.
   if (state.keepsState && out.isStorageFailing && publication.gathering?.isRefusable !== false) {
     state.counters.droppedNotStored++
-    out.dropped(publication.topic.name, "not-stored")
+    out.dropped(publication.topic.name, "not-stored", qos)
     return "unstorable"
   }
   const queue = (state.queue ??= new OutboundQueue())
@@ -171,7 +181,7 @@ const hasRoom = (
   if (isFirst && state.link !== undefined && state.unacknowledged < state.terms.sendQuota) return true
   if (counters.queuedBytes + publication.bytes > settings.tenantQueueBytesMax) {
     counters.droppedQueueFull++
-    out.dropped(publication.topic.name, "tenant-queue-full")
+    out.dropped(publication.topic.name, "tenant-queue-full", publication.qos)
     return false
   }
   while (
@@ -199,7 +209,7 @@ const makeRoom = (
     })
   }
   const dropped = policy === "drop-oldest" ? dropOldest(state, queue, out) : undefined
-  out.dropped(dropped ?? publication.topic.name, "queue-full")
+  out.dropped(dropped ?? publication.topic.name, "queue-full", publication.qos)
   return dropped !== undefined
 }
 
@@ -266,13 +276,9 @@ export const sendEntry = (
   // Its PUBREL went out when the session was resumed, or when its PUBREC came.
   if (entry.phase === Phase.Released) return queue.advance(entry)
   // [MQTT-3.3.2-5]; what was sent once is not given up any more [MQTT-4.3.3-7]
-  if (!entry.wasSent && publication.isExpired(nowMs)) {
-    state.counters.droppedExpired++
-    take(state, entry, out)
-    return
-  }
+  if (!entry.wasSent && hasExpired(state, publication, nowMs, out)) return take(state, entry, out)
   // Judged again: permissions may have changed while it waited.
-  if (!entry.wasSent && !mayReceive(state, publication)) return take(state, entry, out)
+  if (!entry.wasSent && !mayReceive(state, publication, out)) return take(state, entry, out)
   const header = headerOf(state, publication, entry.options, nowMs)
   header.qos = entry.qos
   header.packetId = packetId
@@ -321,12 +327,13 @@ const send = (
   if (out.sendPublish(publication, header)) {
     state.counters.messagesSent++
     state.counters.bytesSent += publication.payloadBytes
+    if (state.settings.debugEvents) out.tell(sentEvent(publication, header))
     return true
   }
   // The client never saw the alias that went down with the packet.
   if (header.topicAlias !== 0 && header.sendTopic) aliases?.forget(publication.topic.name)
   state.counters.droppedTooLarge++
-  out.dropped(publication.topic.name, "too-large")
+  out.dropped(publication.topic.name, "too-large", header.qos)
   return false
 }
 
@@ -339,6 +346,7 @@ export const onAck = (
 ): void => {
   const queue = state.queue
   const entry = queue?.find(ack.packetId)
+  if (entry !== undefined && state.settings.debugEvents) out.tell(confirmedEvent(ack, entry))
   switch (ack._tag) {
     case "Puback":
       if (entry !== undefined && entry.qos === 1) complete(state, entry, out)
@@ -398,5 +406,5 @@ export const dropUnstored = (state: SessionState, entry: OutboundEntry, out: Ses
   if (oldest !== undefined && oldest.position <= entry.position) backlog?.remove(entry)
   else queue?.remove(entry)
   state.counters.droppedNotStored++
-  out.dropped(entry.publication.topic.name, "not-stored")
+  out.dropped(entry.publication.topic.name, "not-stored", entry.qos)
 }

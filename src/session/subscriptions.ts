@@ -124,7 +124,8 @@ const grant = (
     }
   }
   // The router hears of them before it hears of anything that the client sends next.
-  out.subscribe(accepted, { link: state.link, packetId: packet.packetId, reasonCodes, replays })
+  const { packetId, subscriptions: requests } = packet
+  out.subscribe(accepted, { link: state.link, packetId, reasonCodes, replays, requests })
 }
 
 const refusalOf = (
@@ -185,6 +186,8 @@ export const onSubscribed = (
     reasonCodes: pending.reasonCodes,
     properties: noProperties
   })
+  const { reasonCodes, requests } = pending
+  out.tell({ _tag: "Subscribed", topicFilters: requests.map(({ topicFilter }) => topicFilter), reasonCodes })
   if (!hasRetained) return
   for (const replay of pending.replays) {
     // An UNSUBSCRIBE may have come while the router was at it.
@@ -211,5 +214,8 @@ export const onUnsubscribe = (state: SessionState, packet: Unsubscribe, out: Ses
   const { link } = state
   const { packetId } = packet
   // Also when it repeats one that is yet to be committed.
-  out.afterAllCommits(() => link?.send({ _tag: "Unsuback", packetId, reasonCodes, properties: noProperties }))
+  out.afterAllCommits(() => {
+    link?.send({ _tag: "Unsuback", packetId, reasonCodes, properties: noProperties })
+    out.tell({ _tag: "Unsubscribed", topicFilters: packet.topicFilters, reasonCodes })
+  })
 }

@@ -6,6 +6,8 @@
  * an attachment in a session's mailbox. A client identifier's connections meet here, one after another, so
  * there is one session for it at any time, and only the principal that made a session may take it up.
  *
+ * Its settings are one object, changed in place; its state says whether clients are let in and may stay.
+ *
  * Its scope ends everything below it: sessions stop, the router stops, child fibers are interrupted.
  */
 
@@ -22,18 +24,22 @@ import type { ForwardedMessage } from "../cluster/BusFrame.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { Publication } from "../router/Publication.ts"
 import type { Router } from "../router/Router.ts"
+import type { RouteView } from "../router/RouterMessage.ts"
 import type { RoutingCensus } from "../router/RoutingTable.ts"
 import type { Ending } from "../session/Link.ts"
 import { Session } from "../session/Session.ts"
+import type { SessionHandle } from "../session/SessionHandle.ts"
 import type { SessionServices } from "../session/SessionServices.ts"
 import { SessionState } from "../session/SessionState.ts"
 import type { StoredMessage } from "../storage/DurableRecord.ts"
 import type { StoredSession } from "../storage/DurableState.ts"
-import type { DurabilityLevel } from "../storage/Journal.ts"
+import type { TenantState } from "../storage/TenantStore.ts"
 import { Counters } from "../telemetry/Counters.ts"
 import { absentIdentity, absentPermissions } from "./absentClient.ts"
+import { Drain } from "./Drain.ts"
+import { deleted, moved, refusalOf, suspended } from "./standing.ts"
 import { makeRouter, makeSessionServices, type TenantContext } from "./TenantContext.ts"
-import type { Admit, TenantMessage } from "./TenantMessage.ts"
+import type { Admit, AttachRefused, TenantMessage } from "./TenantMessage.ts"
 import type { TenantSettings } from "./TenantSettings.ts"
 
 interface Entry {
@@ -50,8 +56,10 @@ export class Tenant implements Behaviour<TenantMessage> {
    * behind, a will that is yet to be allowed for instance, must not be taken for its successor's.
    */
   private lastEpoch = 0
-  /** What an acknowledgement means from now on; may be changed at any time. */
-  durability: DurabilityLevel
+  private standing: TenantState = "active"
+  private drain: Drain<Session> | undefined
+  /** Its own, changed in place: those who read a setting when they need it see the change. */
+  readonly settings: TenantSettings
   private actor: Actor<TenantMessage>
   private readonly runQueue: RunQueue
   private readonly wheel: DeadlineWheel
@@ -60,20 +68,20 @@ export class Tenant implements Behaviour<TenantMessage> {
 
   private constructor(
     readonly id: string,
-    readonly settings: TenantSettings,
+    settings: TenantSettings,
     private readonly context: TenantContext,
     private readonly fork: ForkChild
   ) {
-    this.durability = settings.durability
+    this.settings = { ...settings }
     this.runQueue = context.dispatcher.runQueue(settings.weight)
     this.wheel = context.timekeeper.wheel()
-    const durability = () => this.durability
+    const durability = () => this.settings.durability
     this.router = makeRouter(context, {
       tenant: id,
       runQueue: this.runQueue,
       wheel: this.wheel,
       fork,
-      settings,
+      settings: this.settings,
       counters: this.counters,
       durability,
       onDefect: (defect) => this.routerFailed(defect)
@@ -152,15 +160,81 @@ export class Tenant implements Behaviour<TenantMessage> {
   }
 
   /** Ends a session and forgets all it holds, whoever is connected to it. */
-  purge(clientId: string): void {
-    this.actor.signal({ _tag: "Purge", clientId })
+  purge(clientId: string, withWill: boolean): void {
+    this.actor.signal({ _tag: "Purge", clientId, withWill })
   }
 
-  /** Closes every connection of the tenant. */
+  /** For what may be asked of it by message. */
+  signal(message: Extract<TenantMessage, { readonly _tag: "Close" | "Inspect" }>): void {
+    this.actor.signal(message)
+  }
+
+  /** Whom its sessions belong to, and how they are at a glance. Live: read, do not keep. */
+  *clients(): Iterable<SessionHandle> {
+    for (const { session } of this.sessions.values()) yield session
+  }
+
+  /** Asks the router who gets what is published to a topic. */
+  inspectRoute(topic: string, reply: (view: RouteView) => void): void {
+    this.router.signal({ _tag: "Inspect", topic, reply })
+  }
+
+  /** Closes every connection of the tenant, also of those who are on their way in. */
   closeAll(ending: Ending): void {
     for (const { session } of this.sessions.values()) {
-      if (session.isConnected) session.signal({ _tag: "Close", ending })
+      if (!session.isIdle) session.signal({ _tag: "Close", ending })
     }
+  }
+
+  get state(): TenantState {
+    return this.standing
+  }
+
+  /** Why it lets nobody in; undefined when it does. */
+  get refusal(): AttachRefused | undefined {
+    return refusalOf(this.standing)
+  }
+
+  /** What it is granted from now on. What CONNACK has told a client holds for that connection. */
+  applySettings(settings: TenantSettings): void {
+    Object.assign(this.settings, settings)
+    this.runQueue.weight = settings.weight
+  }
+
+  /** From now on it is served, or not, as the state says. A drain sends `drainRate` clients a second away. */
+  enterState(state: TenantState, drainRate: number): void {
+    if (state === this.standing) return
+    this.standing = state
+    this.drain?.stop()
+    this.drain = undefined
+    if (state === "suspended") this.closeAll(suspended)
+    if (state === "draining") this.drain = this.makeDrain(drainRate)
+    if (state === "deleting") this.expel()
+  }
+
+  private makeDrain(rate: number): Drain<Session> {
+    const { redirect, timekeeper } = this.context
+    const { sessions } = this
+    return new Drain({
+      wheel: this.wheel,
+      nowMs: () => timekeeper.nowMs,
+      rate,
+      *clients() {
+        for (const { session } of sessions.values()) yield session
+      },
+      isThere: (session) => !session.isIdle,
+      send: (session) => {
+        const { link } = session
+        const close = (ending: Ending) => session.signal({ _tag: "Close", ending })
+        if (link?.protocolVersion !== 5) return close(moved(undefined))
+        this.fork(Effect.map(redirect(session.identity), (elsewhere) => close(moved(elsewhere))))
+      }
+    })
+  }
+
+  /** Nothing of its sessions is to survive: they stop where they are, and put nothing on record any more. */
+  private expel(): void {
+    for (const { session } of this.sessions.values()) session.expel(deleted)
   }
 
   /** What the tenant holds, for leak tests and metrics. */
@@ -201,12 +275,25 @@ export class Tenant implements Behaviour<TenantMessage> {
       }
       case "Failed":
         return this.remove(message.session)
-      case "Purge":
-        return this.sessions.get(message.clientId)?.session.signal({ _tag: "Purge" })
+      case "Purge": {
+        const { clientId, withWill } = message
+        return this.sessions.get(clientId)?.session.signal({ _tag: "Purge", withWill })
+      }
+      case "Close":
+        return this.close(message)
+      case "Inspect":
+        return this.inspect(message)
     }
   }
 
+  onDropped(message: TenantMessage): void {
+    if (message._tag === "Admit") message.refuse(this.refusal ?? stopped)
+  }
+
   private give(message: Admit): void {
+    // It was let in when its handshake began to be judged; that may be a while ago.
+    const { refusal } = this
+    if (refusal !== undefined) return message.refuse(refusal)
     const { identity } = message.attach
     const known = this.sessions.get(identity.clientId)
     // One that has failed and has not been removed yet would take nobody.
@@ -221,6 +308,22 @@ export class Tenant implements Behaviour<TenantMessage> {
     }
     entry.attaches++
     entry.session.signal(message.attach)
+  }
+
+  private close({ clientId, covers, ending }: Extract<TenantMessage, { readonly _tag: "Close" }>): void {
+    const named = clientId === undefined ? undefined : this.sessions.get(clientId)?.session
+    const sessions = clientId === undefined ? this.clients() : named === undefined ? [] : [named]
+    for (const session of sessions) {
+      // One that is connected and has no mail will not change before it reads this.
+      const isLeftAlone = session.isIdle || (session.isSettled && !covers(session.identity))
+      if (!isLeftAlone) session.signal({ _tag: "Close", ending, covers })
+    }
+  }
+
+  private inspect({ clientId, reply, topic }: Extract<TenantMessage, { readonly _tag: "Inspect" }>): void {
+    const session = this.sessions.get(clientId)?.session
+    if (session === undefined || session.hasStopped) return reply(undefined)
+    session.signal({ _tag: "Inspect", topic, reply })
   }
 
   private create(message: Admit): Entry | undefined {
@@ -271,12 +374,18 @@ export class Tenant implements Behaviour<TenantMessage> {
   }
 
   private stop(): void {
+    this.drain?.stop()
     for (const { session } of this.sessions.values()) session.abandon()
     this.sessions.clear()
     this.router.stop()
     this.actor.stop()
     this.context.timekeeper.release(this.wheel)
   }
+}
+
+const stopped: AttachRefused = {
+  reasonCode: ReasonCode.ServerUnavailable,
+  reason: "the server shuts down"
 }
 
 export interface TenantCensus extends RoutingCensus {

@@ -9,11 +9,13 @@ import * as Effect from "effect/Effect"
 import type { ForkChild } from "../actor/Actor.ts"
 import type { Dispatcher } from "../actor/Dispatcher.ts"
 import type { Timekeeper } from "../actor/Timekeeper.ts"
+import type { Identity } from "../auth/Authenticator.ts"
 import type { Forwarding } from "../cluster/Forwarder.ts"
 import type { Event } from "../events/Event.ts"
 import { Router, type RouterOptions } from "../router/Router.ts"
 import type { SessionServices } from "../session/SessionServices.ts"
 import type { DurabilityLevel } from "../storage/Journal.ts"
+import type { Redirect } from "./ClientBalancer.ts"
 
 /** What all tenants of a broker share. */
 export interface TenantContext {
@@ -21,6 +23,8 @@ export interface TenantContext {
   readonly timekeeper: Timekeeper
   readonly report: (event: Event) => void
   readonly random: () => number
+  /** Where a client of a tenant that is drained should go; undefined when nobody can say. Does not fail. */
+  readonly redirect: (identity: Identity) => Effect.Effect<Redirect | undefined>
   /** A tenant's way to the other nodes. */
   readonly forwarding: (tenant: string) => Forwarding
   readonly services: Pick<

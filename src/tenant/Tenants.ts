@@ -2,15 +2,22 @@
  * The tenants of a broker that have (or had) clients: each made once, when its first client comes, from what
  * the directory says of it. While one tenant's settings are being asked for, its clients wait and those of
  * the others do not.
+ *
+ * What is said of one tenant takes effect one after another: made, changed, removed. One that is being
+ * removed cannot be made anew before nothing is left of it.
  */
 
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as ExecutionStrategy from "effect/ExecutionStrategy"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { TenantState } from "../storage/TenantStore.ts"
 import { Tenant } from "./Tenant.ts"
 import type { TenantContext } from "./TenantContext.ts"
-import { TenantDirectory, TenantUnavailable } from "./TenantDirectory.ts"
+import { TenantDirectory, TenantUnavailable, unknownTenant } from "./TenantDirectory.ts"
 import type { TenantSettings } from "./TenantSettings.ts"
 
 export interface Tenants {
@@ -22,59 +29,179 @@ export interface Tenants {
   readonly all: () => Iterable<Tenant>
   /** For one that is not served now: what it takes up before it is. It is not served if that fails. */
   readonly restoreFirst: (id: string, restore: Restore) => void
+  /** Asks the directory again of those that were made, or of one of them: what has changed holds from now. */
+  readonly refresh: (id?: string) => Effect.Effect<void>
+  /**
+   * Ends a tenant, its sessions and their connections, and does the cleaning up. Nobody gets in before that is
+   * done; when it fails, nobody does until it is tried again.
+   */
+  readonly remove: <A, E, R>(id: string, cleanUp: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
+}
+
+export interface TenantsOptions {
+  /** Clients a second that a tenant sends away when it is drained. */
+  readonly drainRate: number
 }
 
 type Restore = (tenant: Tenant) => Effect.Effect<void, TenantUnavailable>
 
+interface Live {
+  readonly tenant: Tenant
+  readonly scope: Scope.CloseableScope
+}
+
 export const makeTenants = (
-  context: TenantContext
+  context: TenantContext,
+  options: TenantsOptions
 ): Effect.Effect<Tenants, never, TenantDirectory | Scope.Scope> =>
   Effect.gen(function* () {
     const directory = yield* TenantDirectory
     // A scope as old as this registry: what is acquired later, as the connections are, is released before the
     // tenants, although each of these is made only when its first client comes.
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => Scope.close(scope, exit))
-    const tenants = new Map<string, Tenant>()
-    const asking = new Map<string, Turns>()
-    const unrestored = new Map<string, Restore>()
-    const take = (id: string, settings: TenantSettings) =>
-      Effect.gen(function* () {
-        const own = yield* Scope.fork(scope, ExecutionStrategy.sequential)
-        const tenant = yield* Scope.extend(Tenant.make(id, settings, context), own)
-        const restore = unrestored.get(id)
-        if (restore !== undefined) {
-          yield* Effect.tapErrorCause(restore(tenant), (cause) => Scope.close(own, Exit.failCause(cause)))
-          unrestored.delete(id)
-        }
-        tenants.set(id, tenant)
-        return tenant
-      })
-    const make = (id: string) =>
-      Effect.gen(function* () {
-        const known = tenants.get(id)
-        if (known !== undefined) return known
-        const settings: TenantSettings | undefined = yield* directory.settings(id)
-        if (typeof settings !== "object") {
-          return yield* new TenantUnavailable({ tenant: id, reason: "the directory answered nonsense" })
-        }
-        return yield* Effect.uninterruptible(take(id, settings))
-      })
-    const askInTurn = (id: string) =>
-      Effect.acquireUseRelease(
-        Effect.sync(() => enter(asking, id)),
-        (turns) => turns.semaphore.withPermits(1)(make(id)),
-        (turns) => Effect.sync(() => leave(asking, id, turns))
+    const registry = new Registry(directory, context, { ...options, scope })
+    const { changes } = directory
+    if (changes !== undefined) {
+      yield* Effect.forkIn(
+        Stream.runForEach(changes, (id) => registry.refresh(id)),
+        scope
       )
-    return {
-      get: (id) => {
-        const known = tenants.get(id)
-        return known === undefined ? askInTurn(id) : Effect.succeed(known)
-      },
-      find: (id) => tenants.get(id),
-      all: () => tenants.values(),
-      restoreFirst: (id, restore) => unrestored.set(id, restore)
     }
+    return registry
   })
+
+class Registry implements Tenants {
+  private readonly live = new Map<string, Live>()
+  private readonly asking = new Map<string, Turns>()
+  private readonly unrestored = new Map<string, Restore>()
+  /** Tenants that are being removed: whoever comes for one finds none, and makes none. */
+  private readonly removed = new Set<string>()
+
+  constructor(
+    private readonly directory: TenantDirectory["Type"],
+    private readonly context: TenantContext,
+    private readonly options: TenantsOptions & { readonly scope: Scope.Scope }
+  ) {}
+
+  get(id: string): Effect.Effect<Tenant, TenantUnavailable> {
+    const known = this.live.get(id)
+    return known === undefined ? this.inTurn(id, this.make(id)) : Effect.succeed(known.tenant)
+  }
+
+  find(id: string): Tenant | undefined {
+    return this.live.get(id)?.tenant
+  }
+
+  *all(): Iterable<Tenant> {
+    for (const { tenant } of this.live.values()) yield tenant
+  }
+
+  restoreFirst(id: string, restore: Restore): void {
+    this.unrestored.set(id, restore)
+  }
+
+  refresh(id?: string): Effect.Effect<void> {
+    const ids = id === undefined ? [...this.live.keys()] : [id]
+    return Effect.forEach(ids, (each) => this.inTurn(each, this.askAgain(each)), { discard: true })
+  }
+
+  remove<A, E, R>(id: string, cleanUp: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    const end = Effect.suspend(() => {
+      this.removed.add(id)
+      this.unrestored.delete(id)
+      const known = this.live.get(id)
+      if (known === undefined) return Effect.void
+      known.tenant.enterState("deleting", this.options.drainRate)
+      this.live.delete(id)
+      return Scope.close(known.scope, Exit.void)
+    })
+    return this.inTurn(
+      id,
+      Effect.zipRight(Effect.uninterruptible(end), cleanUp).pipe(
+        Effect.tap(() => Effect.sync(() => this.removed.delete(id)))
+      )
+    )
+  }
+
+  private make(id: string): Effect.Effect<Tenant, TenantUnavailable> {
+    return Effect.suspend(() => {
+      const known = this.live.get(id)
+      if (known !== undefined) return Effect.succeed(known.tenant)
+      if (this.removed.has(id)) return unknownTenant(id)
+      return Effect.flatMap(this.ask(id), (entry) => Effect.uninterruptible(this.take(id, entry)))
+    })
+  }
+
+  /** What the directory says of a tenant. */
+  private ask(id: string): Effect.Effect<Entry, TenantUnavailable> {
+    const { directory } = this
+    return Effect.gen(function* () {
+      const settings: TenantSettings | undefined = yield* directory.settings(id)
+      if (typeof settings !== "object") return yield* nonsense(id)
+      const state = directory.state === undefined ? "active" : yield* directory.state(id)
+      if (!states.has(state)) return yield* nonsense(id)
+      if (state === "deleting") return yield* unknownTenant(id)
+      return { settings, state }
+    })
+  }
+
+  private take(id: string, { settings, state }: Entry): Effect.Effect<Tenant, TenantUnavailable> {
+    const { context, live, options, unrestored } = this
+    return Effect.gen(function* () {
+      const scope = yield* Scope.fork(options.scope, ExecutionStrategy.sequential)
+      const tenant = yield* Scope.extend(Tenant.make(id, settings, context), scope)
+      const restore = unrestored.get(id)
+      if (restore !== undefined) {
+        yield* Effect.tapErrorCause(restore(tenant), (cause) => Scope.close(scope, Exit.failCause(cause)))
+        unrestored.delete(id)
+      }
+      tenant.enterState(state, options.drainRate)
+      live.set(id, { tenant, scope })
+      return tenant
+    })
+  }
+
+  /** While the directory cannot say, everything stays as it was. */
+  private askAgain(id: string): Effect.Effect<void> {
+    return Effect.suspend(() => {
+      const tenant = this.find(id)
+      if (tenant === undefined) return Effect.void
+      return Effect.matchCauseEffect(this.ask(id), {
+        onSuccess: ({ settings, state }) =>
+          Effect.sync(() => {
+            tenant.applySettings(settings)
+            tenant.enterState(state, this.options.drainRate)
+          }),
+        onFailure: (cause) => {
+          const failure = Option.getOrUndefined(Cause.failureOption(cause))
+          if (failure?.isUnknown !== true) {
+            return Effect.logWarning(`the directory does not say how tenant ${id} has changed`, cause)
+          }
+          return Effect.sync(() => tenant.enterState("suspended", this.options.drainRate))
+        }
+      })
+    })
+  }
+
+  /** One at a time of those that are about the same tenant. */
+  private inTurn<A, E, R>(id: string, work: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.acquireUseRelease(
+      Effect.sync(() => enter(this.asking, id)),
+      (turns) => turns.semaphore.withPermits(1)(work),
+      (turns) => Effect.sync(() => leave(this.asking, id, turns))
+    )
+  }
+}
+
+interface Entry {
+  readonly settings: TenantSettings
+  readonly state: TenantState
+}
+
+const states: ReadonlySet<TenantState> = new Set(["active", "suspended", "draining", "deleting"])
+
+const nonsense = (tenant: string): TenantUnavailable =>
+  new TenantUnavailable({ tenant, reason: "the directory answered nonsense" })
 
 /**
  * Those who wait for one tenant. Forgotten with the last, so that names of no tenant leave nothing behind.

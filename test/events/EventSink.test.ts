@@ -12,7 +12,9 @@ const refused: Event = {
   listener: "tcp",
   transport: "tcp",
   address: "192.0.2.1",
+  tenant: undefined,
   clientId: "stranger",
+  cause: "not-authorized",
   reasonCode: 0x87,
   reason: "not here"
 }
@@ -22,6 +24,7 @@ const disconnected = (by: "client" | "server"): Event => ({
   tenant: "t",
   clientId: "c",
   by,
+  cause: "malformed-packet",
   reasonCode: 0x81,
   reason: "why"
 })

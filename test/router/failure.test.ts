@@ -1,24 +1,18 @@
-import { expect, test } from "bun:test"
-import { TenantDirectory } from "../../src/tenant/TenantDirectory.ts"
-import { defaultTenantSettings } from "../../src/tenant/TenantSettings.ts"
+import { expect, spyOn, test } from "bun:test"
+import { RetainedMessages } from "../../src/router/RetainedMessages.ts"
 import { properties, raw } from "../support/raw.ts"
 import { withBroker } from "../support/testBroker.ts"
 
 test("[MQTT-4.3.3-8] what a router lost when it failed is taken when its client repeats it, and subscriptions are back", () => {
-  let isBroken = false
-  // The router asks for this limit with every retained message.
-  const settings = Object.defineProperty({ ...defaultTenantSettings }, "retainedMessagesMax", {
-    get: () => {
-      if (isBroken) throw new TypeError("a bug")
-      return 10
-    }
-  })
-  return withBroker({ directory: TenantDirectory.layerTable(() => settings) }, async (broker) => {
+  const retain = spyOn(RetainedMessages.prototype, "retain")
+  return withBroker({}, async (broker) => {
     const lasting = { version: 5, clean: false, properties: properties.sessionExpiryInterval(600) } as const
     const subscriber = await broker.connect({ ...lasting, clientId: "s" })
     await subscriber.subscribe(["t", 2], ["$share/g/t", 1])
     const publisher = await broker.connect({ ...lasting, clientId: "p" })
-    isBroken = true
+    retain.mockImplementation(() => {
+      throw new TypeError("a bug")
+    })
     const message = { version: 5, topic: "t", qos: 2, packetId: 7, retain: true } as const
     await publisher.send(raw.publish(message))
     for (const client of [publisher, subscriber]) {
@@ -26,7 +20,7 @@ test("[MQTT-4.3.3-8] what a router lost when it failed is taken when its client 
       await client.expectClosed()
     }
     expect(broker.eventsOf("ActorDefect").map((event) => event.actor)).toEqual(["router"])
-    isBroken = false
+    retain.mockRestore()
     const again = await broker.connect({ ...lasting, clientId: "p" })
     expect(again.connack?.sessionPresent).toBe(true)
     await again.send(raw.publish({ ...message, dup: true }))
@@ -38,5 +32,5 @@ test("[MQTT-4.3.3-8] what a router lost when it failed is taken when its client 
     expect(received.map((packet) => packet.qos).toSorted()).toEqual([1, 2])
     await back.quiet()
     expect(broker.broker.census()).toMatchObject({ sessions: 2, subscriptions: 2, groups: 1 })
-  })
+  }).finally(() => retain.mockRestore())
 })

@@ -424,6 +424,7 @@ export class Machine implements SessionOutputs {
   dropped(topic: string, reason: DropReason): void {
     this.log.push({ _tag: "Dropped", topic, reason })
   }
+  tell(): void {}
   refused(refusal: Refusal): void {
     this.log.push({ _tag: "Refused", refusal })
   }

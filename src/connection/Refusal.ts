@@ -1,0 +1,64 @@
+/** A CONNECT that is refused: why, what the client hears of it, and the event. */
+
+import * as Effect from "effect/Effect"
+import { type Cause, causeOf } from "../events/Cause.ts"
+import type { Event } from "../events/Event.ts"
+import type { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { Connection } from "./Connection.ts"
+
+export interface RefusalDetails {
+  /** Where the client is served instead. */
+  readonly serverReference?: string | undefined
+  /** Where the Reason Code does not say it. */
+  readonly cause?: Cause
+  /** The rule of the specification that the client broke. */
+  readonly clause?: string
+}
+
+export class Refusal {
+  readonly _tag = "Refusal"
+  constructor(
+    readonly reasonCode: ReasonCode,
+    readonly reason: string,
+    readonly details: RefusalDetails = {}
+  ) {}
+}
+
+export const refusal = (
+  reasonCode: ReasonCode,
+  reason: string,
+  details?: RefusalDetails
+): Effect.Effect<never, Refusal> => Effect.fail(new Refusal(reasonCode, reason, details))
+
+type Report = (event: Event) => void
+
+/** Says no to CONNECT and tells of it. */
+export const refuse = (connection: Connection, why: Refusal, report: Report): void => {
+  const { details, reason, reasonCode } = why
+  const { serverReference } = details
+  connection.refuse(reasonCode, {
+    reasonString: reason,
+    ...(serverReference !== undefined && { serverReference })
+  })
+  tellRefused(connection, why, report)
+}
+
+export const tellRefused = (
+  { clientId, tenant, wire }: Pick<Connection, "clientId" | "tenant" | "wire">,
+  { details, reason, reasonCode }: Refusal,
+  report: Report
+): void => {
+  const { address, listener, transport } = wire.peer
+  report({
+    _tag: "ConnectRefused",
+    listener,
+    transport,
+    address,
+    tenant,
+    clientId: clientId ?? "",
+    cause: causeOf(reasonCode),
+    ...details,
+    reasonCode,
+    reason
+  })
+}

@@ -1,0 +1,65 @@
+/**
+ * Where everything in a broker reports to: the sink, guarded, so that one that throws harms nobody; the memory
+ * of what went wrong lately; the tenants' own topics.
+ */
+
+import * as Effect from "effect/Effect"
+import * as Runtime from "effect/Runtime"
+import type { Event } from "./Event.ts"
+import { EventSink } from "./EventSink.ts"
+import { LineLimit } from "./LineLimit.ts"
+import { RecentEvents } from "./recent.ts"
+import { type EventOutlet, EventTopics } from "./topics.ts"
+
+/** Plain numbers that only grow. */
+export interface EventCounts {
+  readonly reported: number
+  /** Reports that the sink has thrown at. */
+  readonly sinkFailures: number
+  /** Events that tenants did not get below `$SYS/events/`. */
+  readonly topicLosses: number
+}
+
+export interface Events {
+  readonly report: (event: Event) => void
+  readonly recent: RecentEvents
+  readonly counts: () => EventCounts
+  /** Where to find tenants, once there are some. */
+  readonly publishTo: (find: (tenant: string) => EventOutlet | undefined) => void
+}
+
+/** Of a sink that throws, how often the log tells. */
+const FAILURES_LOGGED_PER_SECOND = 1
+
+export const makeEvents: Effect.Effect<Events, never, EventSink> = Effect.gen(function* () {
+  const sink = yield* EventSink
+  const clock = yield* Effect.clock
+  const log = Runtime.runFork(yield* Effect.runtime<never>())
+  const recent = new RecentEvents()
+  const counts = { reported: 0, sinkFailures: 0, topicLosses: 0 }
+  const limit = new LineLimit(FAILURES_LOGGED_PER_SECOND, clock.unsafeCurrentTimeMillis())
+  let topics = new EventTopics(() => undefined)
+
+  const failed = (defect: unknown, nowMs: number): void => {
+    counts.sinkFailures++
+    if (limit.admit(nowMs) !== undefined) log(Effect.logError("events: the sink has thrown", defect))
+  }
+  return {
+    recent,
+    counts: () => counts,
+    publishTo: (find) => {
+      topics = new EventTopics(find)
+    },
+    report: (event) => {
+      const nowMs = clock.unsafeCurrentTimeMillis()
+      counts.reported++
+      try {
+        sink.report(event)
+      } catch (defect) {
+        failed(defect, nowMs)
+      }
+      recent.add(event, nowMs)
+      counts.topicLosses += topics.report(event, nowMs)
+    }
+  }
+})
