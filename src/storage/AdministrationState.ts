@@ -1,5 +1,7 @@
-/** Tenants, users and usage as they are kept in memory, beside a `DurableState`. */
+/** Tenants, users, usage and bans as they are kept in memory, beside a `DurableState`. */
 
+import type { Ban, BanSubject } from "../auth/guard/BanList.ts"
+import { banKey, banTenant } from "./BanStore.ts"
 import type { StoredTenant } from "./TenantStore.ts"
 import type { UsageRow, UsageSpan } from "./UsageStore.ts"
 import type { StoredUser, UserListing } from "./UserStore.ts"
@@ -9,6 +11,7 @@ export class AdministrationState {
   private readonly usersByName = new Map<string, StoredUser>()
   /** By hour, writer and tenant. */
   private readonly usage = new Map<string, UsageRow>()
+  private readonly bansBySubject = new Map<string, Ban>()
 
   tenants(): ReadonlyArray<StoredTenant> {
     return [...this.tenantsByName.values()].sort((a, b) => inOrder(a.tenant, b.tenant))
@@ -54,7 +57,7 @@ export class AdministrationState {
     return [...this.usage.values()]
       .filter((row) => tenant === undefined || row.tenant === tenant)
       .filter(({ hourMs }) => hourMs >= fromMs && hourMs < untilMs)
-      .sort((a, b) => inOrder(a.tenant, b.tenant) || a.hourMs - b.hourMs || inOrder(a.writer, b.writer))
+      .sort((a, b) => a.hourMs - b.hourMs || inOrder(a.tenant, b.tenant) || inOrder(a.writer, b.writer))
   }
 
   /** Removes the rows that are told to go; how many. */
@@ -62,6 +65,22 @@ export class AdministrationState {
     const before = this.usage.size
     for (const [key, row] of this.usage) if (isGone(row)) this.usage.delete(key)
     return before - this.usage.size
+  }
+
+  bans(): ReadonlyArray<Ban> {
+    return [...this.bansBySubject.values()]
+  }
+
+  putBan(ban: Ban): void {
+    this.bansBySubject.set(banKey(ban.subject), ban)
+  }
+
+  removeBan(subject: BanSubject): boolean {
+    return this.bansBySubject.delete(banKey(subject))
+  }
+
+  removeBansOf(tenant: string): void {
+    for (const { subject } of this.bans()) if (banTenant(subject) === tenant) this.removeBan(subject)
   }
 }
 

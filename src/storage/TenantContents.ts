@@ -35,8 +35,9 @@ export class TenantContents extends Context.Tag("heddle/TenantContents")<
     /** Looks at everything that the tenant holds. */
     readonly count: (tenant: string) => Effect.Effect<ContentCounts, StorageError>
     /**
-     * Removes everything, in steps between which others' changes are stored: what it removed. May be run
-     * again after a failure. Survives a power cut when it succeeds. The `StoredTenant` stays.
+     * Removes everything, bans on its clients included, in steps between which others' changes are stored:
+     * what it removed. May be run again after a failure. Survives a power cut when it succeeds. The
+     * `StoredTenant` stays.
      */
     readonly purge: (tenant: string, options: PurgeOptions) => Effect.Effect<ContentCounts, StorageError>
   }

@@ -41,9 +41,12 @@ export interface UsageSpan {
 export class UsageStore extends Context.Tag("heddle/UsageStore")<
   UsageStore,
   {
-    /** Each row is new, or instead of the one of the same tenant, hour and writer. All of them or none. */
+    /**
+     * Each row is new, or instead of the one of the same tenant, hour and writer. When it fails some may have
+     * been written, which does not matter to who writes them again.
+     */
     readonly write: (rows: ReadonlyArray<UsageRow>) => Effect.Effect<void, StorageError>
-    /** By tenant, hour and writer. */
+    /** By hour, tenant and writer. */
     readonly read: (span: UsageSpan) => Stream.Stream<UsageRow, StorageError>
     /** Removes the hours that began before an instant; how many rows that were. */
     readonly prune: (beforeMs: number) => Effect.Effect<number, StorageError>

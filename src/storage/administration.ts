@@ -1,6 +1,6 @@
 /**
- * The stores of tenants, users and usage in this process, and `TenantContents` over whatever journal and
- * stores there are: for compositions whose own storage keeps sessions and retained messages only.
+ * The stores of tenants, users, usage and bans in this process, and `TenantContents` over whatever journal
+ * and stores there are: for compositions whose own storage keeps sessions and retained messages only.
  */
 
 import * as Chunk from "effect/Chunk"
@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import { AdministrationState } from "./AdministrationState.ts"
+import { BanStore } from "./BanStore.ts"
 import type { DurableRecord } from "./DurableRecord.ts"
 import type { StoredSession } from "./DurableState.ts"
 import { Journal } from "./Journal.ts"
@@ -21,7 +22,7 @@ import { TenantStore } from "./TenantStore.ts"
 import { UsageStore } from "./UsageStore.ts"
 import { UserStore } from "./UserStore.ts"
 
-export type AdministrationStores = TenantStore | UserStore | UsageStore | TenantContents
+export type AdministrationStores = TenantStore | UserStore | UsageStore | BanStore | TenantContents
 
 /** Forgotten with the process, unless the state is kept. */
 export const layerAdministrationMemory = (
@@ -35,6 +36,7 @@ export const layerAdministrationMemory = (
       return Context.make(TenantStore, tenantStoreOf(state)).pipe(
         Context.add(UserStore, userStoreOf(state)),
         Context.add(UsageStore, usageStoreOf(state)),
+        Context.add(BanStore, banStoreOf(state)),
         Context.add(TenantContents, contentsOf(state, { journal, sessions, messages }))
       )
     })
@@ -69,6 +71,12 @@ const usageStoreOf = (state: AdministrationState): UsageStore["Type"] => ({
   write: (rows) => Effect.sync(() => state.writeUsage(rows)),
   read: (span) => Stream.suspend(() => Stream.fromIterable(state.readUsage(span))),
   prune: (beforeMs) => Effect.sync(() => state.removeUsage(({ hourMs }) => hourMs < beforeMs))
+})
+
+const banStoreOf = (state: AdministrationState): BanStore["Type"] => ({
+  all: Effect.sync(() => state.bans()),
+  put: (ban) => Effect.sync(() => state.putBan(ban)),
+  remove: (subject) => Effect.sync(() => state.removeBan(subject))
 })
 
 interface Records {
@@ -120,6 +128,7 @@ const contentsOf = (
         for (const { username } of state.users({ tenant, after: "", limit: Infinity })) {
           state.removeUser(username)
         }
+        state.removeBansOf(tenant)
         const usageRows = withUsage ? state.removeUsage((row) => row.tenant === tenant) : 0
         return { ...counts, usageRows }
       })

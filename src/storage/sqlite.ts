@@ -16,18 +16,27 @@ import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import type { AdministrationStores } from "./administration.ts"
+import { BanStore } from "./BanStore.ts"
 import type { ByteReader } from "./frame/ByteReader.ts"
 import { Journal } from "./Journal.ts"
 import { RetainedStore } from "./RetainedStore.ts"
 import { SessionStore } from "./SessionStore.ts"
 import { StorageCounters } from "./StorageCounters.ts"
 import { StorageError } from "./StorageError.ts"
+import { AdministrationQueue } from "./sqlite/AdministrationQueue.ts"
+import { banStoreOf, tenantStoreOf, usageStoreOf, userStoreOf } from "./sqlite/administration.ts"
 import { makeAlarm } from "./sqlite/alarm.ts"
+import { tenantContentsOf } from "./sqlite/contents.ts"
 import { acquireLock } from "./sqlite/lock.ts"
 import { readAll, readRetained, readSession } from "./sqlite/pages.ts"
 import type { DoneReply } from "./sqlite/requests.ts"
 import { type JournalEvent, SqliteJournal, type SqliteJournalOptions } from "./sqlite/SqliteJournal.ts"
 import { SqliteThread } from "./sqlite/SqliteThread.ts"
+import { TenantContents } from "./TenantContents.ts"
+import { TenantStore } from "./TenantStore.ts"
+import { UsageStore } from "./UsageStore.ts"
+import { UserStore } from "./UserStore.ts"
 
 export interface SqliteOptions {
   /** The directory that holds the database. Made when it is not there. */
@@ -74,6 +83,7 @@ export interface Sqlite {
   readonly journal: Journal["Type"]
   readonly sessionStore: SessionStore["Type"]
   readonly retainedStore: RetainedStore["Type"]
+  readonly administration: Context.Context<AdministrationStores>
   readonly counters: StorageCounters
   readonly thread: SqliteThread
 }
@@ -81,12 +91,13 @@ export interface Sqlite {
 /** The journal and the stores over the database in a directory. */
 export const layerSqlite = (
   options: SqliteOptions
-): Layer.Layer<Journal | SessionStore | RetainedStore, StorageError> =>
+): Layer.Layer<Journal | SessionStore | RetainedStore | AdministrationStores, StorageError> =>
   Layer.scopedContext(
-    Effect.map(makeSqlite(options), ({ journal, retainedStore, sessionStore }) =>
+    Effect.map(makeSqlite(options), ({ administration, journal, retainedStore, sessionStore }) =>
       Context.make(Journal, journal).pipe(
         Context.add(SessionStore, sessionStore),
-        Context.add(RetainedStore, retainedStore)
+        Context.add(RetainedStore, retainedStore),
+        Context.merge(administration)
       )
     )
   )
@@ -109,7 +120,9 @@ export const makeSqlite = (given: SqliteOptions): Effect.Effect<Sqlite, StorageE
     counters.databaseBytes = databaseBytes
     yield* expireNowAndThen(thread)
     const journal = yield* makeJournal({ ...options, thread, applied })
+    const administration = new AdministrationQueue(thread, (reply) => journal.threadEnded(reply))
     return {
+      administration: administrationOf(administration, journal),
       journal: {
         append: (unit) => journal.append(unit),
         status: () => journal.status(),
@@ -137,6 +150,20 @@ export const makeSqlite = (given: SqliteOptions): Effect.Effect<Sqlite, StorageE
       thread
     }
   })
+
+const administrationOf = (
+  queue: AdministrationQueue,
+  journal: SqliteJournal
+): Context.Context<AdministrationStores> =>
+  Context.make(TenantStore, tenantStoreOf(queue)).pipe(
+    Context.add(UserStore, userStoreOf(queue)),
+    Context.add(UsageStore, usageStoreOf(queue)),
+    Context.add(BanStore, banStoreOf(queue)),
+    Context.add(
+      TenantContents,
+      tenantContentsOf(queue, { queue: (request, answer) => journal.queue(request, answer) })
+    )
+  )
 
 const expireNowAndThen = (thread: SqliteThread): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {

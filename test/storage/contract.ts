@@ -10,6 +10,7 @@ import { describe, expect, test } from "bun:test"
 import * as Effect from "effect/Effect"
 import type * as Layer from "effect/Layer"
 import * as Stream from "effect/Stream"
+import type { AdministrationStores } from "../../src/storage/administration.ts"
 import {
   type DurableRecord,
   type EnqueueRecord,
@@ -23,7 +24,9 @@ import { type QueueRequest, SessionStore } from "../../src/storage/SessionStore.
 import { StorageError } from "../../src/storage/StorageError.ts"
 import { dumpOf, dumpOfStores } from "./dump.ts"
 
-export type StorageLayer = Layer.Layer<Journal | SessionStore | RetainedStore, StorageError>
+export type Services = Journal | SessionStore | RetainedStore | AdministrationStores
+
+export type StorageLayer = Layer.Layer<Services, StorageError>
 
 /** Storage that is empty at first; each layer is one life of it. */
 export interface Subject {
@@ -113,8 +116,6 @@ const retained: Effect.Effect<ReadonlyArray<StoredRetained>, StorageError, Retai
   RetainedStore,
   (store) => Effect.map(Stream.runCollect(store.messages), (chunk) => [...chunk])
 )
-
-type Services = Journal | SessionStore | RetainedStore
 
 export const contract = ({ make, name }: Storage): void => {
   const within = (

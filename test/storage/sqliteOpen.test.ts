@@ -8,11 +8,15 @@ import { join } from "node:path"
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { BanStore } from "../../src/storage/BanStore.ts"
 import type { StorageError } from "../../src/storage/StorageError.ts"
 import { schemaVersion } from "../../src/storage/sqlite/schema.ts"
 import { databaseName, makeSqlite } from "../../src/storage/sqlite.ts"
+import { TenantStore } from "../../src/storage/TenantStore.ts"
+import { UsageStore } from "../../src/storage/UsageStore.ts"
+import { UserStore } from "../../src/storage/UserStore.ts"
 import { append, connect, readQueue } from "./contract.ts"
-import { buildDatabase, schemaVersions } from "./fixtures/schemaVersions.ts"
+import { buildDatabase, type SchemaVersion, schemaVersions } from "./fixtures/schemaVersions.ts"
 
 // Each life of the storage starts a thread.
 setDefaultTimeout(30_000)
@@ -107,7 +111,7 @@ describe("a database", () => {
       buildDatabase(join(path, databaseName), version)
       await run(
         Effect.gen(function* () {
-          const { journal, retainedStore, sessionStore } = yield* makeSqlite({ path })
+          const { administration, journal, retainedStore, sessionStore } = yield* makeSqlite({ path })
           const [session, ...others] = yield* Stream.runCollect(sessionStore.sessions)
           expect(others).toEqual([])
           expect(session).toMatchObject({
@@ -127,11 +131,32 @@ describe("a database", () => {
           expect(retained?.message.topic.name).toBe("a")
           expect(yield* append(journal, [connect(true)])).toBe(undefined)
           expect(yield* readQueue(sessionStore)).toEqual([])
+          yield* Effect.provide(lookAtAdministration(version), administration)
         })
       )
     })
   }
 })
+
+/** What the second version brought is there, and can be written. */
+const lookAtAdministration = ({ version }: SchemaVersion) =>
+  Effect.gen(function* () {
+    const [tenants, users, bans] = yield* Effect.all([TenantStore, UserStore, BanStore])
+    const usage = yield* UsageStore
+    if (version >= 2) {
+      expect(yield* tenants.find("t")).toMatchObject({ state: "active", settings: { weight: 2 } })
+      expect(yield* users.find("ada")).toMatchObject({ tenant: "t", rules: [], isDisabled: true })
+      expect(yield* bans.all).toMatchObject([{ reason: "flaps" }])
+    }
+    const rows = yield* Stream.runCollect(usage.read({ fromMs: 0, untilMs: 1e12 }))
+    expect([...rows].map(({ retainedMessagesPeak }) => retainedMessagesPeak)).toEqual(
+      version >= 2 ? [10] : []
+    )
+    expect(yield* users.remove("ada")).toBe(version >= 2)
+    const [changedAtMs, createdAtMs] = [1, 1]
+    yield* tenants.put({ tenant: "t", state: "suspended", settings: {}, createdAtMs, changedAtMs })
+    expect((yield* tenants.find("t"))?.state).toBe("suspended")
+  })
 
 describe("a directory in use", () => {
   test("is refused, and the refusal says who holds it", async () => {

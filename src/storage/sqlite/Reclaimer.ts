@@ -100,6 +100,17 @@ export class Reclaimer {
     Effect.zipRight(this.database.setSynced(false), this.next())
   )
 
+  /** Whether something that sessions held which have ended is still there. */
+  get hasEndedSessions(): boolean {
+    return this.hasEnded
+  }
+
+  /** Removes some of what sessions held that have ended, and looks for pages to cut when it has time. */
+  readonly stepEnded: Effect.Effect<void, SqlError> = Effect.suspend(() => {
+    this.mayShrink = true
+    return this.database.transaction(this.sweepEnded)
+  })
+
   private next(): Effect.Effect<void, SqlError> {
     if (this.advanced.size > 0) return this.sweepAdvanced
     this.advancedRows = 0

@@ -164,6 +164,11 @@ export class SqliteJournal {
     unit.committed?.(undefined)
   }
 
+  /** Somebody else's request has found that the thread has ended. */
+  threadEnded(reply: LostReply): void {
+    if (!this.isClosed && !this.needsThread && this.underWay === undefined) this.lost(undefined, reply)
+  }
+
   /** Tries again to write what could not be written. */
   retry(): void {
     this.mayTry = true

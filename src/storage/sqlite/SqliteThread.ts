@@ -4,20 +4,33 @@
  * and `open` starts another.
  */
 
-import type { DoneReply, FailureReply, PageReply, QueuesReply, Reply, Request } from "./requests.ts"
+import type {
+  DoneReply,
+  FailureReply,
+  PageReply,
+  PurgedReply,
+  QueuesReply,
+  Reply,
+  Request,
+  RowsReply
+} from "./requests.ts"
 
 /** The thread has ended with requests under way: whether they were served is not known. */
 export interface LostReply extends FailureReply {
   readonly isLost: true
 }
 
+interface Replies {
+  readonly Queues: QueuesReply
+  readonly Sessions: PageReply
+  readonly Retained: PageReply
+  readonly Statements: RowsReply
+  readonly Purge: PurgedReply
+}
+
 /** What a request is answered with. */
 export type ReplyTo<R extends Request> =
-  | (R["_tag"] extends "Queues"
-      ? QueuesReply
-      : R["_tag"] extends "Sessions" | "Retained"
-        ? PageReply
-        : DoneReply)
+  | (R["_tag"] extends keyof Replies ? Replies[R["_tag"]] : DoneReply)
   | FailureReply
   | LostReply
 

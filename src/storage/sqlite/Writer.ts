@@ -129,10 +129,7 @@ export class Writer {
   /** The batch is committed. */
   private settle({ ended, sessions }: Batch): Passed {
     const advanced: Array<PassedQueue> = []
-    for (const session of ended) {
-      this.recent.delete(nameOf(session))
-      this.older.delete(nameOf(session))
-    }
+    this.forgetSessions(ended)
     for (const session of sessions) {
       if (session === undefined) continue
       const from = session.changes?.headBefore ?? session.head
@@ -148,8 +145,17 @@ export class Writer {
     return { advanced, ended: ended.map(({ id }) => id) }
   }
 
-  /** What is at hand may have been changed by a batch that was not committed. */
-  private forget(): void {
+  /** These sessions are gone from the tables. */
+  forgetSessions(keys: ReadonlyArray<SessionKey>): void {
+    for (const key of keys) {
+      const name = nameOf(key)
+      this.recent.delete(name)
+      this.older.delete(name)
+    }
+  }
+
+  /** What is at hand may not be what is in the tables: they were changed, or could not be. */
+  forget(): void {
     this.recent = new Map()
     this.older = new Map()
   }

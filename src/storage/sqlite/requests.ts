@@ -4,6 +4,13 @@
  */
 
 import type { QueueRequest } from "../SessionStore.ts"
+import type { ContentCounts } from "../TenantContents.ts"
+import type { Row, Value } from "./Database.ts"
+
+export interface Statement {
+  readonly text: string
+  readonly parameters: ReadonlyArray<Value>
+}
 
 export type Request =
   /** The first. */
@@ -17,10 +24,17 @@ export type Request =
   | { readonly _tag: "Retained"; readonly after: number; readonly max: number }
   /** What has expired by this instant, in milliseconds since the epoch, may be given up. */
   | { readonly _tag: "Expire"; readonly nowMs: number }
+  /** Runs statements, few and short, in one transaction. */
+  | { readonly _tag: "Statements"; readonly statements: ReadonlyArray<Statement>; readonly effort: Effort }
+  /** Removes some of what a tenant holds. */
+  | { readonly _tag: "Purge"; readonly tenant: string; readonly withUsage: boolean }
   /** Changes how large the database may become. */
   | { readonly _tag: "Limit"; readonly bytesMax: number }
   /** The last: what is in the log goes to the database, which is closed. */
   | { readonly _tag: "Close" }
+
+/** What statements do: read, write, or write what must survive a power cut. */
+export type Effort = "read" | "write" | "synced"
 
 /** A failure as it can go from one thread to another. */
 export interface FailureReply {
@@ -49,4 +63,18 @@ export interface PageReply {
   readonly next: number | undefined
 }
 
-export type Reply = DoneReply | QueuesReply | PageReply | FailureReply
+/** What each of the statements gave. */
+export interface RowsReply {
+  readonly _tag: "Rows"
+  readonly rows: ReadonlyArray<ReadonlyArray<Row>>
+}
+
+export interface PurgedReply {
+  readonly _tag: "Purged"
+  /** What this step removed. */
+  readonly removed: ContentCounts
+  /** Nothing is left, and all steps survive a power cut. */
+  readonly isDone: boolean
+}
+
+export type Reply = DoneReply | QueuesReply | PageReply | RowsReply | PurgedReply | FailureReply

@@ -96,10 +96,61 @@ const initial: Migration = {
   ]
 }
 
-export const migrations: ReadonlyArray<Migration> = [initial]
+const administration: Migration = {
+  id: 2,
+  name: "administration",
+  statements: [
+    // settings, rules: JSON. Instants and hours: milliseconds since the epoch.
+    `CREATE TABLE tenant (
+       name TEXT PRIMARY KEY,
+       state TEXT NOT NULL,
+       settings TEXT NOT NULL,
+       created_at INTEGER NOT NULL,
+       changed_at INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID`,
+    `CREATE TABLE user (
+       name TEXT PRIMARY KEY,
+       tenant TEXT NOT NULL,
+       password TEXT NOT NULL,
+       rules TEXT,
+       is_disabled INTEGER NOT NULL,
+       created_at INTEGER NOT NULL,
+       changed_at INTEGER NOT NULL
+     ) STRICT, WITHOUT ROWID`,
+    "CREATE INDEX user_tenant ON user (tenant, name)",
+    // Totals of a writer in an hour.
+    `CREATE TABLE usage (
+       hour INTEGER NOT NULL,
+       tenant TEXT NOT NULL,
+       writer TEXT NOT NULL,
+       messages_in INTEGER NOT NULL,
+       bytes_in INTEGER NOT NULL,
+       messages_out INTEGER NOT NULL,
+       bytes_out INTEGER NOT NULL,
+       connects INTEGER NOT NULL,
+       connection_ms INTEGER NOT NULL,
+       connections_peak INTEGER NOT NULL,
+       sessions_peak INTEGER NOT NULL,
+       stored_bytes_peak INTEGER NOT NULL,
+       retained_messages_peak INTEGER NOT NULL,
+       PRIMARY KEY (hour, tenant, writer)
+     ) STRICT, WITHOUT ROWID`,
+    "CREATE INDEX usage_tenant ON usage (tenant, hour, writer)",
+    // tenant: NULL when the subject is of none. ends_at: NULL never.
+    `CREATE TABLE ban (
+       subject TEXT PRIMARY KEY,
+       tenant TEXT,
+       reason TEXT NOT NULL,
+       ends_at INTEGER
+     ) STRICT, WITHOUT ROWID`,
+    "CREATE INDEX ban_tenant ON ban (tenant)"
+  ]
+}
+
+export const migrations: ReadonlyArray<Migration> = [initial, administration]
 
 /** What this version of the program writes. */
-export const schemaVersion = 1
+export const schemaVersion = 2
 
 export const applyMigration = ({
   statements

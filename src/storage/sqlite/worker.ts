@@ -13,9 +13,10 @@ import { StorageError } from "../StorageError.ts"
 import { type Database, openDatabase } from "./Database.ts"
 import { failureOf, storageErrorOf } from "./failure.ts"
 import { Inbox } from "./Inbox.ts"
+import { Purge } from "./purge.ts"
 import { Reclaimer } from "./Reclaimer.ts"
 import { readQueue, readRetainedPage, readSessions } from "./read.ts"
-import type { FailureReply, Reply, Request } from "./requests.ts"
+import type { Effort, FailureReply, Reply, Request, Statement } from "./requests.ts"
 import { Writer } from "./Writer.ts"
 
 declare const self: Worker
@@ -73,6 +74,37 @@ const probe = ({ database, pageBytes }: Cell) =>
 const page = (effect: ReturnType<typeof readSessions>): Effect.Effect<Reply, unknown> =>
   Effect.map(effect, ({ bytes, next }) => ({ _tag: "Page", bytes, next }))
 
+const runStatements = (
+  { database }: Cell,
+  statements: ReadonlyArray<Statement>,
+  effort: Effort
+): Effect.Effect<Reply, unknown> =>
+  Effect.gen(function* () {
+    const answers = Effect.forEach(statements, ({ parameters, text }) => database.rows(text, parameters))
+    if (effort !== "read") yield* database.setSynced(effort === "synced")
+    return { _tag: "Rows", rows: yield* effort === "read" ? answers : database.transaction(answers) }
+  })
+
+/**
+ * A step of removing a tenant: what it holds, then what sessions left that ended before; the last makes all
+ * of them survive a power cut.
+ */
+const purgeStep = (cell: Cell, tenant: string, withUsage: boolean): Effect.Effect<Reply, unknown> =>
+  Effect.gen(function* () {
+    const { database, reclaimer, writer } = cell
+    const purge = new Purge(database, tenant, withUsage)
+    yield* database.setSynced(false)
+    yield* Effect.tapErrorCause(database.transaction(purge.step), () => Effect.sync(() => writer.forget()))
+    writer.forgetSessions(purge.ended.map((clientId) => ({ tenant, clientId })))
+    const { hasRemoved, removed } = purge
+    const isDone = !hasRemoved && !reclaimer.hasEndedSessions
+    if (isDone) {
+      yield* database.setSynced(true)
+      yield* database.run("UPDATE meta SET applied = applied")
+    } else if (!hasRemoved) yield* reclaimer.stepEnded
+    return { _tag: "Purged", removed, isDone }
+  })
+
 /** Lets the reclaimer know whether there was room for what was written. */
 const watchRoom = <A>(cell: Cell, write: Effect.Effect<A, unknown>): Effect.Effect<A, unknown> =>
   Effect.tapBoth(write, {
@@ -95,6 +127,13 @@ const serve = (cell: Cell, request: Exclude<Request, { _tag: "Open" }>): Effect.
       return page(readSessions(cell.database, request.after, request.max))
     case "Retained":
       return page(readRetainedPage(cell.database, request.after, request.max))
+    case "Statements": {
+      const { effort, statements } = request
+      const run = runStatements(cell, statements, effort)
+      return effort === "read" ? run : watchRoom(cell, run)
+    }
+    case "Purge":
+      return watchRoom(cell, purgeStep(cell, request.tenant, request.withUsage))
     case "Expire":
       cell.reclaimer.expire(request.nowMs)
       return done(cell)
@@ -105,8 +144,18 @@ const serve = (cell: Cell, request: Exclude<Request, { _tag: "Open" }>): Effect.
   }
 }
 
-const doing = (request: Request): string =>
-  request._tag === "Apply" || request._tag === "Probe" ? "cannot write" : "cannot read"
+const doing = (request: Request): string => {
+  switch (request._tag) {
+    case "Apply":
+    case "Probe":
+    case "Purge":
+      return "cannot write"
+    case "Statements":
+      return request.effort === "read" ? "cannot read" : "cannot write"
+    default:
+      return "cannot read"
+  }
+}
 
 /** Lets the event loop see what has arrived. */
 const breathe: Effect.Effect<void> = Effect.async<void>((resume) => {
