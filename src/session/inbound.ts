@@ -10,10 +10,9 @@
 import type { Ack, Publish, Topic } from "../protocol/Packet.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { Publication } from "../router/Publication.ts"
-import type { TenantSettings } from "../tenant/TenantSettings.ts"
-import { isSystemTopic, type TopicLimits, validateTopicName } from "../topic/TopicName.ts"
 import { AckLedger } from "./AckLedger.ts"
 import { inboundRecord, recordReleased } from "./durability.ts"
+import { notAuthorized, type PublishRefusal, refusalOfTopic } from "./refusals.ts"
 import type { ReceivedPublish, SessionOutputs, SessionState } from "./SessionState.ts"
 
 export const onPublish = (state: SessionState, packet: Publish, nowMs: number, out: SessionOutputs): void => {
@@ -146,43 +145,6 @@ const resolveTopic = (state: SessionState, packet: Publish, out: SessionOutputs)
   }
   return known
 }
-
-export interface PublishRefusal {
-  readonly reasonCode: ReasonCode
-  readonly reason: string
-}
-
-const notAuthorized: PublishRefusal = {
-  reasonCode: ReasonCode.NotAuthorized,
-  reason: "the client may not publish to this topic"
-}
-
-const serverTopic: PublishRefusal = {
-  reasonCode: ReasonCode.NotAuthorized,
-  reason: "topics that begin with $SYS or $share are the server's"
-}
-
-/**
- * Why a tenant does not take messages to a topic, whoever sends them: its limits, and the topics that are the
- * server's.
- */
-export const refusalOfTopic = (name: string, settings: TenantSettings): PublishRefusal | undefined => {
-  if (isSystemTopic(name) && isReserved(name)) return serverTopic
-  const invalid = validateTopicName(name, topicLimits(settings))
-  return invalid === undefined
-    ? undefined
-    : { reasonCode: ReasonCode.TopicNameInvalid, reason: `the topic ${invalid.reason} [${invalid.clause}]` }
-}
-
-/** What a tenant's topic names and filters may be. */
-export const topicLimits = (settings: TenantSettings): TopicLimits => ({
-  bytesMax: settings.topicBytesMax,
-  levelsMax: settings.topicLevelsMax,
-  levelBytesMax: settings.topicLevelBytesMax
-})
-
-const isReserved = (name: string): boolean =>
-  name === "$SYS" || name.startsWith("$SYS/") || name.startsWith("$share/") || name.startsWith("$oshare/")
 
 const refuse = (
   state: SessionState,

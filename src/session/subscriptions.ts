@@ -18,12 +18,12 @@ import type { DeliveryOptions, Subscription } from "../router/Subscriber.ts"
 import { type PlainFilter, parseTopicFilter, type SharedFilter } from "../topic/TopicFilter.ts"
 import { recordSubscribe, recordUnsubscribe } from "./durability.ts"
 import { grantedOf, heldFilter } from "./held.ts"
-import { topicLimits } from "./inbound.ts"
+import { type FilterRefusal, filterOf, isUnsupported } from "./refusals.ts"
 import { startReplay, stopReplay } from "./replay.ts"
 import type { HeldSubscription, PendingSuback, Replay, SessionOutputs, SessionState } from "./SessionState.ts"
 
 type Judged =
-  | { readonly _tag: "Refused"; readonly reasonCode: ReasonCode; readonly reason: string }
+  | FilterRefusal
   | { readonly _tag: "Asked"; readonly filter: PlainFilter | SharedFilter; readonly decision: Decision }
 
 export const onSubscribe = (state: SessionState, packet: Subscribe, out: SessionOutputs): void => {
@@ -56,36 +56,11 @@ export const onSubscribeDecided = (
 }
 
 const judge = (state: SessionState, request: SubscriptionRequest): Judged => {
-  const { settings, terms } = state
-  const filter = parseTopicFilter(request.topicFilter, topicLimits(settings))
-  if (filter._tag === "Invalid") {
-    return refused(ReasonCode.TopicFilterInvalid, `the filter ${filter.reason} [${filter.clause}]`)
-  }
-  if (filter._tag === "Shared" && !terms.sharedSubscriptionAvailable) {
-    return refused(ReasonCode.SharedSubscriptionsNotSupported, "shared subscriptions are not supported")
-  }
-  if (!terms.wildcardSubscriptionAvailable && hasWildcard(filter.filter)) {
-    // [v3 MQTT-3.8.3-2]
-    return refused(ReasonCode.WildcardSubscriptionsNotSupported, "wildcard subscriptions are not supported")
-  }
+  const filter = filterOf(state, request)
+  if (filter._tag === "Refused") return filter
   const group = filter._tag === "Shared" ? filter.group : undefined
   return { _tag: "Asked", filter, decision: state.permissions.subscribe(filter.filter, request.qos, group) }
 }
-
-type Refused = Extract<Judged, { readonly _tag: "Refused" }>
-
-const refused = (reasonCode: ReasonCode, reason: string): Refused => ({ _tag: "Refused", reasonCode, reason })
-
-/**
- * What CONNACK said is not available: a Protocol Error of a client that was told. (5.0, 3.2.2.3.11 and
- * 3.2.2.3.13)
- */
-const isUnsupported = (judged: Judged): judged is Refused =>
-  judged._tag === "Refused" &&
-  (judged.reasonCode === ReasonCode.WildcardSubscriptionsNotSupported ||
-    judged.reasonCode === ReasonCode.SharedSubscriptionsNotSupported)
-
-const hasWildcard = (topicFilter: string): boolean => topicFilter.includes("+") || topicFilter.includes("#")
 
 const grant = (
   state: SessionState,
