@@ -1,0 +1,151 @@
+/**
+ * What is measured of each tenant: which counter is shown by which name.
+ *
+ * A broker may have ten thousand tenants, and a monitoring system pays for each series. So only the busiest
+ * are shown by name, those that somebody has asked to see besides, and the rest together as `_other`: sums
+ * over all tenants stay exact.
+ */
+
+import type { Counters } from "../Counters.ts"
+import type { Labels, Metric, MetricFamily, NumberSample } from "./Metric.ts"
+
+/** A number of `Counters`. */
+export type CounterName = {
+  [Name in keyof Counters]: Counters[Name] extends number ? Name : never
+}[keyof Counters]
+
+interface Row {
+  readonly metric: Metric & { readonly kind: "counter" | "gauge" }
+  /** Which counter, and what tells it from the others of the metric. */
+  readonly series: ReadonlyArray<readonly [CounterName, Labels]>
+}
+
+type Series = Row["series"][number]
+
+const gauge = (name: string, unit: string, help: string, ...series: ReadonlyArray<Series>): Row => ({
+  metric: { name: `heddle.${name}`, kind: "gauge", unit, help },
+  series
+})
+
+const counter = (name: string, unit: string, help: string, ...series: ReadonlyArray<Series>): Row => ({
+  metric: { name: `heddle.${name}`, kind: "counter", unit, help },
+  series
+})
+
+const because = (reason: string): Labels => ({ reason })
+
+/** In the order in which they are shown. Every counter stands in one of them, or in `unshown`. */
+export const tenantRows: ReadonlyArray<Row> = [
+  gauge("connections", "{connection}", "Clients connected now", ["connections", {}]),
+  gauge("sessions", "{session}", "Sessions, connected or kept for absent clients", ["sessions", {}]),
+  gauge("sessions.persistent", "{session}", "Sessions that outlive their connections", [
+    "persistentSessions",
+    {}
+  ]),
+  gauge(
+    "subscriptions",
+    "{subscription}",
+    "Subscriptions of sessions that end with their connection, and of those that do not",
+    ["transientSubscriptions", { session: "transient" }],
+    ["persistentSubscriptions", { session: "persistent" }]
+  ),
+  gauge("subscriptions.shared", "{subscription}", "Memberships in shared subscriptions", [
+    "sharedSubscriptions",
+    {}
+  ]),
+  gauge("queued.messages", "{message}", "QoS 1 and 2 messages that wait for clients or their answers", [
+    "queuedMessages",
+    {}
+  ]),
+  gauge(
+    "queued.size",
+    "By",
+    "What those weigh: all of it, what is on record, and what is in memory",
+    ["queuedBytes", { where: "all" }],
+    ["persistentBytes", { where: "record" }],
+    ["queuedMemoryBytes", { where: "memory" }]
+  ),
+  gauge("retained.messages", "{message}", "Retained messages", ["retainedMessages", {}]),
+  gauge("retained.size", "By", "What those weigh", ["retainedBytes", {}]),
+  counter("connects", "{connect}", "CONNECTs that were accepted", ["connectsAccepted", {}]),
+  counter("messages.received", "{message}", "PUBLISHes from clients", ["messagesReceived", {}]),
+  counter("received", "By", "Payload of those", ["bytesReceived", {}]),
+  counter("messages.sent", "{message}", "PUBLISHes to clients", ["messagesSent", {}]),
+  counter("sent", "By", "Payload of those", ["bytesSent", {}]),
+  counter("messages.unmatched", "{message}", "Messages that nobody subscribed to", ["messagesUnmatched", {}]),
+  counter(
+    "messages.dropped",
+    "{message}",
+    "Messages that did not reach somebody, and why",
+    ["droppedQueueFull", because("queue-full")],
+    ["droppedSlowConsumer", because("slow-consumer")],
+    ["droppedMailboxFull", because("mailbox-full")],
+    ["droppedExpired", because("expired")],
+    ["droppedTooLarge", because("too-large")],
+    ["droppedNotAuthorized", because("not-authorized")],
+    ["droppedNoMembers", because("no-members")],
+    ["droppedRetainedQuota", because("retained-quota")],
+    ["droppedNotStored", because("not-stored")],
+    ["droppedQuota", because("quota")]
+  ),
+  counter("dropped.quota", "By", "Payload that was refused because a window was used up", [
+    "bytesDroppedQuota",
+    {}
+  ]),
+  counter(
+    "refused.quota",
+    "{request}",
+    "What was refused because of a limit of the tenant",
+    ["connectsRefusedQuota", { request: "connect" }],
+    ["subscribesRefusedQuota", { request: "subscribe" }]
+  ),
+  counter(
+    "throttled",
+    "{request}",
+    "How often somebody had to wait for a rate",
+    ["throttledPublishes", { request: "publish" }],
+    ["throttledSubscribes", { request: "subscribe" }],
+    ["throttledDeliveries", { request: "deliver" }],
+    ["throttledReplays", { request: "retained" }]
+  )
+]
+
+/** Counters that others keep for themselves, or that are sums of what is shown. */
+export const unshown: ReadonlyArray<CounterName> = ["subscriptions", "connectionsPeak", "sessionsPeak"]
+
+/** The tenants that are not shown by name. */
+export const OTHER_TENANTS = "_other"
+
+export interface TenantCounters {
+  readonly tenant: string
+  readonly counters: Readonly<Counters>
+}
+
+/** Of all tenants, those with most traffic by name. */
+export const tenantMetrics = (
+  tenants: ReadonlyArray<TenantCounters>,
+  shownMax: number
+): ReadonlyArray<MetricFamily> => {
+  const ranked = tenants.length <= shownMax ? tenants : [...tenants].sort(byTraffic)
+  const shown = ranked.slice(0, shownMax)
+  const others = ranked.slice(shownMax)
+  return tenantRows.map(({ metric, series }) => ({
+    metric,
+    samples: series.flatMap(([name, labels]) => {
+      const samples: Array<NumberSample> = shown.map(({ counters, tenant }) => ({
+        labels: { tenant, ...labels },
+        value: counters[name]
+      }))
+      if (others.length > 0) {
+        const value = others.reduce((sum, { counters }) => sum + counters[name], 0)
+        samples.push({ labels: { tenant: OTHER_TENANTS, ...labels }, value })
+      }
+      return samples
+    })
+  }))
+}
+
+const trafficOf = ({ counters }: TenantCounters): number =>
+  counters.messagesReceived + counters.messagesSent + counters.connectsAccepted
+
+const byTraffic = (one: TenantCounters, two: TenantCounters): number => trafficOf(two) - trafficOf(one)
