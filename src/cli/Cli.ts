@@ -25,6 +25,7 @@ import manifest from "../../package.json" with { type: "json" }
 import { type Config, loadConfig, resolveConfig } from "../config/Config.ts"
 import { configurationYaml } from "../config/ConfigText.ts"
 import { fileVariable } from "../config/Found.ts"
+import { configurationJsonSchema } from "../config/JsonSchema.ts"
 import { checkAuthentication } from "./authentication.ts"
 import { databaseCommands } from "./database.ts"
 import { checkFiles } from "./listeners.ts"
@@ -56,6 +57,10 @@ const configOption = Options.file("config").pipe(
     `Configuration file: YAML, JSON or TOML by its extension. The variable ${fileVariable} names one as well`
   ),
   Options.optional
+)
+
+const schemaOption = Options.boolean("schema").pipe(
+  Options.withDescription("Print the JSON Schema of the configuration file instead, for editors")
 )
 
 const fileArgument = Args.file({ name: "file" }).pipe(Args.withDescription("The configuration file"))
@@ -102,8 +107,9 @@ const rootCommand = <E, R>(start: (config: Config) => Effect.Effect<void, E, R>,
 
   const configCommand = Command.make(
     "config",
-    { config: configOption },
-    Effect.fnUntraced(function* ({ config }) {
+    { config: configOption, schema: schemaOption },
+    Effect.fnUntraced(function* ({ config, schema }) {
+      if (schema) return yield* Console.log(JSON.stringify(configurationJsonSchema(), undefined, 2))
       const file = yield* fileOf(config)
       const { entries } = yield* resolveConfig({ file: chosen(file), env })
       yield* Console.log(configurationYaml(entries).trimEnd())

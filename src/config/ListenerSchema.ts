@@ -15,10 +15,12 @@ export const transports = ["tcp", "tls", "ws", "wss", "unix"] as const
 
 const certificateFile = "the path of a PEM file"
 
+const someText = Schema.String.pipe(Schema.minLength(1))
+
 const Sni = Schema.Struct({
-  names: Schema.Array(Schema.NonEmptyString).pipe(Schema.minItems(1)),
-  cert: Schema.NonEmptyString,
-  key: Schema.NonEmptyString
+  names: Schema.Array(someText).pipe(Schema.minItems(1)),
+  cert: someText,
+  key: someText
 })
 
 const Tls = Schema.Struct({

@@ -7,13 +7,21 @@
  */
 
 import * as Duration from "effect/Duration"
+import * as JSONSchema from "effect/JSONSchema"
 import * as Option from "effect/Option"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
 import * as SchemaAST from "effect/SchemaAST"
 import { CidrSet } from "../transport/Cidr.ts"
 import { shown } from "./Problem.ts"
-import { formatDuration, formatSize, parseDuration, parseSize } from "./Units.ts"
+import {
+  durationPattern,
+  formatDuration,
+  formatSize,
+  parseDuration,
+  parseSize,
+  sizePattern
+} from "./Units.ts"
 
 /** What is known of a key beside its schema. */
 export interface KeyFacts {
@@ -26,7 +34,11 @@ export interface KeyFacts {
   readonly read: (text: string) => unknown
   /** Its value is never printed. */
   readonly secret: boolean
+  /** What stands in a file, as JSON Schema. */
+  readonly json: JsonSchema
 }
+
+export type JsonSchema = Readonly<Record<string, unknown>>
 
 const factsId = Symbol.for("heddle/values/KeyFacts")
 
@@ -47,6 +59,7 @@ const key = <A, I>(schema: Schema.Schema<A, I>, facts: Partial<KeyFacts> & Pick<
       default: undefined,
       read: readText,
       secret: false,
+      json: {},
       ...facts
     } satisfies KeyFacts
   })
@@ -75,7 +88,8 @@ const readJson = (text: string): unknown => {
 export const integer = (min: number, max: number) =>
   key(Schema.Number.pipe(Schema.int(), Schema.between(min, max)), {
     allowed: `a whole number ${range(min, max)}`,
-    read: readNumber
+    read: readNumber,
+    json: { type: "integer", minimum: min, maximum: max }
   })
 
 /** A whole number of seconds, where the protocol counts in seconds; a file may also say it as a duration. */
@@ -97,7 +111,17 @@ export const seconds = (max: number, names: Readonly<Record<string, number>> = {
       },
       encode: (count) => count
     }),
-    { allowed: `seconds from 0 to ${max}${written}, or a duration such as "10m"`, read: readNumber }
+    {
+      allowed: `seconds from 0 to ${max}${written}, or a duration such as "10m"`,
+      read: readNumber,
+      json: {
+        anyOf: [
+          { type: "integer", minimum: 0, maximum: max },
+          { enum: [...words.keys()] },
+          { type: "string", pattern: durationPattern.source }
+        ]
+      }
+    }
   )
 }
 
@@ -114,7 +138,8 @@ export const duration = (minMs: number, maxMs: number) =>
       encode: (value) => formatDuration(Duration.toMillis(value))
     }),
     {
-      allowed: `a duration such as "10s", ${range(formatDuration(minMs), formatDuration(maxMs))}`
+      allowed: `a duration such as "10s", ${range(formatDuration(minMs), formatDuration(maxMs))}`,
+      json: { type: "string", pattern: durationPattern.source }
     }
   )
 
@@ -132,14 +157,24 @@ export const size = (min: number, max: number) =>
     }),
     {
       allowed: `a number of bytes or a size such as "1MB", ${range(formatSize(min), formatSize(max))}`,
-      read: readNumber
+      read: readNumber,
+      json: {
+        anyOf: [
+          { type: "integer", minimum: min, maximum: max },
+          { type: "string", pattern: sizePattern.source }
+        ]
+      }
     }
   )
 
-export const boolean = key(Schema.Boolean, { allowed: "true or false", read: readBoolean })
+export const boolean = key(Schema.Boolean, {
+  allowed: "true or false",
+  read: readBoolean,
+  json: { type: "boolean" }
+})
 
 export const oneOf = <const Words extends readonly [string, ...Array<string>]>(...words: Words) =>
-  key(Schema.Literal(...words), { allowed: `one of ${words.join(", ")}` })
+  key(Schema.Literal(...words), { allowed: `one of ${words.join(", ")}`, json: { enum: words } })
 
 /** Some of the words, each at most once, in an order that means something. */
 export const wordsOf = <const Words extends readonly [string, ...Array<string>]>(...words: Words) =>
@@ -147,22 +182,38 @@ export const wordsOf = <const Words extends readonly [string, ...Array<string>]>
     Schema.Array(Schema.Literal(...words)).pipe(
       Schema.filter((chosen) => new Set(chosen).size === chosen.length)
     ),
-    { allowed: `a list of ${words.join(", ")}, each at most once`, read: readList }
+    {
+      allowed: `a list of ${words.join(", ")}, each at most once`,
+      read: readList,
+      json: { type: "array", items: { enum: words }, uniqueItems: true }
+    }
   )
 
 export const oneOfNumbers = <const Numbers extends readonly [number, ...Array<number>]>(
   ...numbers: Numbers
-) => key(Schema.Literal(...numbers), { allowed: `one of ${numbers.join(", ")}`, read: readNumber })
+) =>
+  key(Schema.Literal(...numbers), {
+    allowed: `one of ${numbers.join(", ")}`,
+    read: readNumber,
+    json: { enum: numbers }
+  })
 
 export const text = (allowed: string, pattern: RegExp = /./) =>
-  key(Schema.String.pipe(Schema.pattern(pattern)), { allowed })
+  key(Schema.String.pipe(Schema.pattern(pattern)), {
+    allowed,
+    json: { type: "string", pattern: pattern.source }
+  })
 
 /** A text that is one of the allowed by a test of its own. */
 export const checked = (isAllowed: (text: string) => boolean, allowed: string) =>
-  key(Schema.String.pipe(Schema.filter(isAllowed)), { allowed })
+  key(Schema.String.pipe(Schema.filter(isAllowed)), { allowed, json: { type: "string" } })
 
 export const texts = (allowed: string, pattern: RegExp = /./) =>
-  key(Schema.Array(Schema.String.pipe(Schema.pattern(pattern))), { allowed, read: readList })
+  key(Schema.Array(Schema.String.pipe(Schema.pattern(pattern))), {
+    allowed,
+    read: readList,
+    json: { type: "array", items: { type: "string", pattern: pattern.source } }
+  })
 
 /** Secrets and keys come this way: in the clear only from this machine. */
 const safeUrl = /^$|^https:\/\/|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])([:/]|$)/
@@ -172,11 +223,19 @@ export const optionalUrl = text('an https: URL (http: on this machine only), or 
 
 /** Text that must not be seen: the value is `Redacted`, and neither errors nor `heddle config` show it. */
 export const secret = (allowed: string) =>
-  key(Schema.Redacted(Schema.NonEmptyString), { allowed, secret: true })
+  key(Schema.Redacted(Schema.NonEmptyString), {
+    allowed,
+    secret: true,
+    json: { type: "string", minLength: 1 }
+  })
 
 /** The same, and "" where there is none. */
 export const secretOrNone = (allowed: string) =>
-  key(Schema.Redacted(Schema.String), { allowed: `${allowed}, or ""`, secret: true })
+  key(Schema.Redacted(Schema.String), {
+    allowed: `${allowed}, or ""`,
+    secret: true,
+    json: { type: "string" }
+  })
 
 const isNetwork = (network: string): boolean => {
   try {
@@ -188,12 +247,23 @@ const isNetwork = (network: string): boolean => {
 
 export const networks = key(Schema.Array(Schema.String.pipe(Schema.filter(isNetwork))), {
   allowed: 'a list of addresses or networks such as ["10.0.0.0/8", "::1"]',
-  read: readList
+  read: readList,
+  json: { type: "array", items: { type: "string" } }
 })
 
 /** A list of objects; an environment variable gives it as JSON. */
 export const listOf = <A, I>(item: Schema.Schema<A, I>, allowed: string) =>
-  key(Schema.Array(item), { allowed, read: readJson })
+  key(Schema.Array(item), {
+    allowed,
+    read: readJson,
+    json: { type: "array", items: jsonOf(item) }
+  })
+
+/** Without the heading of a document. The item refers to no other, so it can stand anywhere. */
+const jsonOf = <A, I>(item: Schema.Schema<A, I>): JsonSchema => {
+  const { $schema, ...rest } = JSONSchema.make(item)
+  return rest
+}
 
 /** A schema between a written and a meant form, where `decode` answers undefined to what it refuses. */
 const converted = <A, I, R>(

@@ -21,9 +21,13 @@ const sizeUnits = new Map([
   ["TB", 1024 ** 4]
 ])
 
+export const durationPattern = /^(\d+(?:\.\d+)?) ?(ms|s|m|h|d)$/
+
+export const sizePattern = /^(\d+(?:\.\d+)?) ?([KMGTkmgt]?)[iI]?[bB]?$/
+
 /** Milliseconds, or undefined when the text is not a duration. */
 export const parseDuration = (text: string): number | undefined => {
-  const match = /^(\d+(?:\.\d+)?) ?(ms|s|m|h|d)$/.exec(text.trim())
+  const match = durationPattern.exec(text.trim())
   if (match === null) return undefined
   const millis = Number(match[1]) * durationUnits.get(match[2]!)!
   return Number.isSafeInteger(millis) ? millis : undefined
@@ -34,7 +38,7 @@ export const formatDuration = (millis: number): string => formatIn(durationUnits
 
 /** Bytes, or undefined when the text is not a size. */
 export const parseSize = (text: string): number | undefined => {
-  const match = /^(\d+(?:\.\d+)?) ?([KMGT]?)i?B?$/i.exec(text.trim())
+  const match = sizePattern.exec(text.trim())
   if (match === null) return undefined
   const bytes = Number(match[1]) * sizeUnits.get(`${match[2]!.toUpperCase()}B`)!
   return Number.isSafeInteger(bytes) ? bytes : undefined
