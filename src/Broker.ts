@@ -34,6 +34,7 @@ import {
   serve
 } from "./connection/serve.ts"
 import { EventSink } from "./events/EventSink.ts"
+import { type Events, makeEvents } from "./events/Events.ts"
 import { PagePool } from "./protocol/ByteSink.ts"
 import { makeDecoders } from "./protocol/Decoder.ts"
 import { ReasonCode } from "./protocol/ReasonCode.ts"
@@ -125,6 +126,8 @@ export class Broker extends Context.Tag("heddle/Broker")<
     readonly counters: (tenant: string) => Readonly<Counters> | undefined
     /** Whether it can do all that it is for; the reasons when it cannot. */
     readonly readiness: () => Readiness
+    /** What went wrong lately, and how many events there were. */
+    readonly events: Pick<Events, "recent" | "counts">
     /** What storage has written, how long that took, how far fsyncs were shared. Live: read, do not keep. */
     readonly storage: () => Readonly<StorageCounters> | undefined
     /**
@@ -196,7 +199,8 @@ const make = (
 > =>
   Effect.gen(function* () {
     yield* ownCell(CELL)
-    const { report } = yield* EventSink
+    const events = yield* makeEvents
+    const { report } = events
     const authenticator = yield* Authenticator
     const authorizer = yield* Authorizer
     const journal = yield* Journal
@@ -215,6 +219,7 @@ const make = (
       services: { journal, readQueue, ...askedServices(authenticator, authorizer) }
     }
     const tenants = yield* makeTenants(context, options)
+    events.publishTo((tenant) => tenants.find(tenant))
     yield* restoreTenants(tenants)
     yield* serveNodes(
       (forwarded, settled) => tenants.find(forwarded.tenant)?.takeForwarded(forwarded, settled) === true
@@ -240,6 +245,7 @@ const make = (
     return {
       listening,
       administration: administrationOf(tenants),
+      events,
       census: () => takeCensus(tenants, timekeeper, connections),
       readiness: () => readinessOf(journal.status()),
       storage: () => journal.counters,

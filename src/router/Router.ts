@@ -30,11 +30,12 @@ import {
   type RouterMessage,
   type RouteView
 } from "./RouterMessage.ts"
+import { RouterReporter, type RouterReporterOptions } from "./RouterReporter.ts"
 import { type RoutingCensus, RoutingTable, type RoutingTableOptions } from "./RoutingTable.ts"
 import type { SharedGroup } from "./SharedGroup.ts"
-import type { Publisher, Subscriber } from "./Subscriber.ts"
+import type { Publisher, RetainedRequest, Subscriber } from "./Subscriber.ts"
 
-export interface RouterOptions extends RetainedKeeperOptions, RoutingTableOptions {
+export interface RouterOptions extends RetainedKeeperOptions, RoutingTableOptions, RouterReporterOptions {
   readonly runQueue: RunQueue
   readonly fork: ForkChild
   readonly nowMs: () => number
@@ -52,11 +53,13 @@ export class Router implements Behaviour<RouterMessage> {
   private table: RoutingTable
   private readonly retained: RetainedKeeper
   private actor: Actor<RouterMessage>
+  private readonly reporter: RouterReporter
   private readonly refused = new Set<Publisher>()
   private gatherings = new GatheringLine()
 
   constructor(private readonly options: RouterOptions) {
     this.table = new RoutingTable(options)
+    this.reporter = new RouterReporter(options)
     this.retained = new RetainedKeeper(options, () => this.signal({ _tag: "Sweep" }))
     this.actor = this.makeActor()
   }
@@ -141,6 +144,7 @@ export class Router implements Behaviour<RouterMessage> {
       spent += this.handle(message, nowMs)
     }
     this.retained.commit()
+    this.reporter.flush(nowMs)
     if (this.refused.size > 0 && mail.length <= ROOM_AGAIN) {
       for (const publisher of this.refused) publisher.routerHasRoom()
       this.refused.clear()
@@ -163,14 +167,14 @@ export class Router implements Behaviour<RouterMessage> {
         for (const filter of message.filters) this.table.remove(filter, message.subscriber)
         return message.filters.length
       case "RetainedRequest":
-        return 1 + this.retained.replay(message, nowMs)
+        return 1 + this.replay(message, nowMs)
       case "MemberAway":
         for (const group of message.groups) {
           if (group.hasLiveMemberBeside(message.subscriber)) message.subscriber.reclaim(group)
         }
         break
       case "Redispatch":
-        this.redispatch(message)
+        this.redispatch(message, nowMs)
         return message.publications.length + 1
       case "Forwarded":
         return this.routeForwarded(message)
@@ -182,6 +186,12 @@ export class Router implements Behaviour<RouterMessage> {
         break
     }
     return 1
+  }
+
+  private replay(request: RetainedRequest, nowMs: number): number {
+    const found = this.retained.replay(request, nowMs)
+    if (this.options.settings.debugEvents) this.reporter.matched(request, found)
+    return found
   }
 
   private inspect(topic: string, nowMs: number): RouteView {
@@ -205,12 +215,12 @@ export class Router implements Behaviour<RouterMessage> {
   }
 
   private route(publication: Publication, nowMs: number): number {
-    const { counters, forwarding } = this.options
+    const { counters, forwarding, settings } = this.options
     const { retain } = publication
     if (retain && publication.qos > 0 && !this.retained.canRetain(publication)) {
       return this.refuse(publication)
     }
-    const accepted = !retain || this.retained.retain(publication, nowMs, this.gatherings)
+    const accepted = !retain || this.retain(publication, nowMs)
     publication.gathering?.enter(this.gatherings)
     const { groups, targets } = this.table.cache.lookup(publication.topic.name)
     publication.targets = targets.length + groups.length
@@ -224,9 +234,21 @@ export class Router implements Behaviour<RouterMessage> {
       if (!group.deliver(publication)) this.mailboxFull(publication, group)
     }
     if (!matched) counters.messagesUnmatched++
+    if (settings.debugEvents) this.reporter.routed(publication)
     publication.contributed()
     publication.routed(outcome(accepted, matched))
     return 1 + targets.length
+  }
+
+  /** A publisher that waits for an answer hears of it if this is not accepted; of others nobody would. */
+  private retain(publication: Publication, nowMs: number): boolean {
+    const isAccepted = this.retained.retain(publication, nowMs, this.gatherings)
+    if (isAccepted && this.options.settings.debugEvents) this.reporter.retained(publication)
+    if (!isAccepted && publication.qos === 0) {
+      const reason = this.retained.canRetain(publication) ? "retained-quota" : "not-stored"
+      this.reporter.dropped(publication, reason, nowMs)
+    }
+    return isAccepted
   }
 
   /** Hands it to all of them. True when one of them wanted it. */
@@ -274,11 +296,14 @@ export class Router implements Behaviour<RouterMessage> {
   }
 
   /** The group may have come to its end meanwhile, and have begun anew. */
-  private redispatch({ group, publications }: Redispatch): void {
+  private redispatch({ group, publications }: Redispatch, nowMs: number): void {
     const members = this.table.group(group.key)
     for (const publication of publications) {
       publication.gathering?.enter(this.gatherings)
-      if (members?.deliver(publication) !== true) this.options.counters.droppedNoMembers++
+      if (members?.deliver(publication) !== true) {
+        this.options.counters.droppedNoMembers++
+        this.reporter.dropped(publication, "no-members", nowMs)
+      }
       publication.contributed()
       publication.settle(true)
     }

@@ -37,6 +37,7 @@ import type { TenantState } from "../storage/TenantStore.ts"
 import { Counters } from "../telemetry/Counters.ts"
 import { absentIdentity, absentPermissions } from "./absentClient.ts"
 import { Drain } from "./Drain.ts"
+import { jsonPublication } from "./jsonPublication.ts"
 import { deleted, moved, refusalOf, suspended } from "./standing.ts"
 import { makeRouter, makeSessionServices, type TenantContext } from "./TenantContext.ts"
 import type { Admit, AttachRefused, TenantMessage } from "./TenantMessage.ts"
@@ -157,6 +158,11 @@ export class Tenant implements Behaviour<TenantMessage> {
     if (this.router.takeForwarded(publication, group)) return true
     if (settled === undefined) this.counters.droppedMailboxFull++
     return false
+  }
+
+  /** Publishes JSON of the broker's own to the tenant's clients. False when the router has no room. */
+  publishJson(topic: string, json: string): boolean {
+    return this.router.publish(jsonPublication(topic, json))
   }
 
   /** Ends a session and forgets all it holds, whoever is connected to it. */

@@ -43,7 +43,7 @@ export interface RouterPart
 }
 
 export const makeRouter = (context: TenantContext, { durability, ...own }: RouterPart): Router => {
-  const { dispatcher, random } = context
+  const { dispatcher, random, report } = context
   const { journal } = context.services
   return new Router({
     ...own,
@@ -59,6 +59,7 @@ export const makeRouter = (context: TenantContext, { durability, ...own }: Route
       }),
     canStore: () => durability() === "memory" || journal.status() !== "failing",
     random,
+    report,
     forwarding: context.forwarding(own.tenant),
     nowMs: () => dispatcher.nowMs
   })

@@ -25,6 +25,7 @@ class Rig {
     const { dispatcher, time } = this.hand
     this.router = new Router({
       tenant: "default",
+      report: () => {},
       store: (_records, committed) => committed(undefined),
       keep: () => {},
       canStore: () => true,

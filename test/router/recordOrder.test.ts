@@ -54,6 +54,7 @@ const rig = () => {
   }
   const router = new Router({
     tenant: "default",
+    report: () => {},
     store,
     keep: apply,
     canStore: () => state.canStore,

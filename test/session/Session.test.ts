@@ -37,6 +37,7 @@ const rig = () => {
   const router = new Router({
     ...parts,
     tenant: "default",
+    report: () => {},
     store: (_records, committed) => committed(undefined),
     keep: () => {},
     canStore: () => true,
