@@ -215,6 +215,14 @@ export const texts = (allowed: string, pattern: RegExp = /./) =>
     json: { type: "array", items: { type: "string", pattern: pattern.source } }
   })
 
+/** A list of texts, each of which is one of the allowed by a test of its own. */
+export const checkedTexts = (isAllowed: (text: string) => boolean, allowed: string) =>
+  key(Schema.Array(Schema.String.pipe(Schema.filter(isAllowed))), {
+    allowed,
+    read: readList,
+    json: { type: "array", items: { type: "string" } }
+  })
+
 /** Secrets and keys come this way: in the clear only from this machine. */
 const safeUrl = /^$|^https:\/\/|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])([:/]|$)/
 
