@@ -12,23 +12,25 @@ import { membersOf, namedSectionOf, namedSections } from "./Keys.ts"
 export const configurationJsonSchema = (): JsonSchema => ({
   $schema: "http://json-schema.org/draft-07/schema#",
   title: "The configuration of a Heddle broker",
-  ...ofSection(ConfigSchema.ast)
+  ...ofMembers(membersOf(ConfigSchema.ast)!, (name, member) => {
+    const named = namedSectionOf(name)
+    return named === undefined ? ofSection(member) : ofNames(named)
+  })
 })
 
 const ofSection = (ast: SchemaAST.AST): JsonSchema => {
   const members = membersOf(ast)
-  if (members === undefined) return ofKey(ast)
-  return {
-    type: "object",
-    additionalProperties: false,
-    properties: Object.fromEntries(
-      [...members].map(([name, member]) => {
-        const named = namedSectionOf(name)
-        return [name, named === undefined ? ofSection(member) : ofNames(named)]
-      })
-    )
-  }
+  return members === undefined ? ofKey(ast) : ofMembers(members, (_, member) => ofSection(member))
 }
+
+const ofMembers = (
+  members: ReadonlyMap<string, SchemaAST.AST>,
+  of: (name: string, member: SchemaAST.AST) => JsonSchema
+): JsonSchema => ({
+  type: "object",
+  additionalProperties: false,
+  properties: Object.fromEntries([...members].map(([name, member]) => [name, of(name, member)]))
+})
 
 const ofNames = (section: keyof typeof namedSections): JsonSchema => {
   const { member, pattern } = namedSections[section]
