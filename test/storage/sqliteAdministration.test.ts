@@ -144,28 +144,47 @@ describe("beside the journal", () => {
     return { sent, request }
   }
 
-  test("one request is at the thread at a time, in order; one that nobody waits for is not sent", async () => {
+  /** The statements of what was sent, request by request. */
+  const textsOf = (sent: ReturnType<typeof heldThread>["sent"]) =>
+    sent.map(({ request }) =>
+      request._tag === "Statements" ? request.statements.map(({ text }) => text).join(" ") : request._tag
+    )
+
+  test("one request is at the thread at a time, reads together; one that nobody waits for is not sent", async () => {
     const { request, sent } = heldThread()
     const queue = new AdministrationQueue({ request }, () => undefined)
     const answered: Array<string> = []
-    const ask = (text: string) => Effect.map(queue.rows("read", text), () => answered.push(text))
+    const ask = (text: string, effort: "read" | "synced" = "read") =>
+      Effect.fork(
+        Effect.match(queue.rows(effort, text), {
+          onSuccess: ([row]) => answered.push(`${text} ${row?.[0]}`),
+          onFailure: ({ reason }) => answered.push(`${text} ${reason}`)
+        })
+      )
+    const reply = (index: number, given: Reply) =>
+      Effect.zipRight(
+        Effect.sync(() => sent[index]?.reply(given)),
+        Effect.yieldNow()
+      )
     await Effect.gen(function* () {
-      yield* Effect.fork(ask("a"))
-      const given = yield* Effect.fork(ask("b"))
-      yield* Effect.fork(ask("c"))
+      yield* ask("a")
+      yield* ask("b")
+      const given = yield* ask("c")
+      yield* ask("d")
+      yield* ask("e", "synced")
+      yield* ask("f")
       yield* Effect.yieldNow()
-      expect(sent).toHaveLength(1)
+      expect(textsOf(sent)).toEqual(["a"])
       yield* given.interruptAsFork(given.id())
       yield* Effect.yieldNow()
-      sent[0]?.reply({ _tag: "Rows", rows: [[]] })
-      yield* Effect.yieldNow()
-      expect(sent.map(({ request }) => JSON.stringify(request).match(/"text":"(\w)"/)?.[1])).toEqual([
-        "a",
-        "c"
-      ])
-      sent[1]?.reply({ _tag: "Failed", reason: "no", isFull: false })
-      yield* Effect.yieldNow()
-      expect(answered).toEqual(["a"])
+      yield* reply(0, { _tag: "Rows", rows: [[[1]]] })
+      expect(textsOf(sent)).toEqual(["a", "b d"])
+      yield* reply(1, { _tag: "Rows", rows: [[[2]], [[3]]] })
+      expect(textsOf(sent)).toEqual(["a", "b d", "e"])
+      yield* reply(2, { _tag: "Failed", reason: "no", isFull: false })
+      expect(textsOf(sent)).toEqual(["a", "b d", "e", "f"])
+      yield* reply(3, { _tag: "Rows", rows: [[[4]]] })
+      expect(answered).toEqual(["a 1", "b 2", "d 3", "e no", "f 4"])
     }).pipe(Effect.scoped, Effect.runPromise)
   })
 

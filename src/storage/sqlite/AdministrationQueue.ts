@@ -1,18 +1,27 @@
 /**
  * Administration on its way to the thread of the database: one request at a time, so that a batch of the
- * journal waits for a single short one at most, however much of it there is. Bounded.
+ * journal waits for a single short one at most, however much of it there is. What is only read goes together,
+ * because each turn may have to wait for a commit. Bounded.
  */
 
 import * as Effect from "effect/Effect"
 import { StorageError } from "../StorageError.ts"
 import type { Row } from "./Database.ts"
-import type { Effort, PurgedReply, RowsReply, Statement } from "./requests.ts"
+import type { Effort, FailureReply, PurgedReply, RowsReply, Statement } from "./requests.ts"
 import { isLost, type LostReply, type SqliteThread } from "./SqliteThread.ts"
 
 const waitingMax = 10_000
+/** Statements that are read together. */
+const readMax = 64
+
+interface AskedStatements {
+  readonly _tag: "Statements"
+  readonly statements: ReadonlyArray<Statement>
+  readonly effort: Effort
+}
 
 type Asked =
-  | { readonly _tag: "Statements"; readonly statements: ReadonlyArray<Statement>; readonly effort: Effort }
+  | AskedStatements
   | { readonly _tag: "Purge"; readonly tenant: string; readonly withUsage: boolean }
 
 interface Job {
@@ -71,20 +80,61 @@ export class AdministrationQueue {
 
   private next(): void {
     if (this.isUnderWay) return
-    const [job] = this.waiting
-    if (job === undefined) return
-    this.waiting.delete(job)
+    const jobs = this.take()
+    const [first] = jobs
+    if (first === undefined) return
     this.isUnderWay = true
-    this.thread.request(job.request, (reply) => {
+    const request = jobs.length === 1 ? first.request : together(jobs)
+    this.thread.request(request, (reply) => {
       this.isUnderWay = false
-      if (reply._tag !== "Failed") job.answer(reply)
-      else {
-        const { isFull, reason } = reply
-        job.answer(new StorageError({ reason, cause: undefined, ...(isFull ? { isFull } : {}) }))
-        if (isLost(reply)) this.onLost({ ...reply, isLost: true })
-      }
+      if (reply._tag === "Failed") this.failed(jobs, reply)
+      else answerAll(jobs, reply)
       this.next()
     })
+  }
+
+  /** What goes next: one that writes, or as much as is read until the next that writes. */
+  private take(): ReadonlyArray<Job> {
+    const jobs: Array<Job> = []
+    let statements = 0
+    for (const job of this.waiting) {
+      const isRead = statementsOf(job).length > 0
+      statements += statementsOf(job).length
+      if (jobs.length > 0 && (!isRead || statements > readMax)) break
+      jobs.push(job)
+      this.waiting.delete(job)
+      if (!isRead) break
+    }
+    return jobs
+  }
+
+  private failed(jobs: ReadonlyArray<Job>, reply: FailureReply | LostReply): void {
+    const { isFull, reason } = reply
+    const error = new StorageError({ reason, cause: undefined, ...(isFull ? { isFull } : {}) })
+    for (const job of jobs) job.answer(error)
+    if (isLost(reply)) this.onLost({ ...reply, isLost: true })
+  }
+}
+
+/** Those of a job that only reads. */
+const statementsOf = ({ request }: Job): ReadonlyArray<Statement> =>
+  request._tag === "Statements" && request.effort === "read" ? request.statements : []
+
+const together = (jobs: ReadonlyArray<Job>): AskedStatements => ({
+  _tag: "Statements",
+  statements: jobs.flatMap(statementsOf),
+  effort: "read"
+})
+
+const answerAll = (jobs: ReadonlyArray<Job>, reply: RowsReply | PurgedReply): void => {
+  let at = 0
+  for (const job of jobs) {
+    if (reply._tag === "Purged" || jobs.length === 1) job.answer(reply)
+    else {
+      const until = at + statementsOf(job).length
+      job.answer({ _tag: "Rows", rows: reply.rows.slice(at, until) })
+      at = until
+    }
   }
 }
 
