@@ -46,23 +46,51 @@ const LOOK_EVERY = Duration.seconds(1)
 export const watchedFile = <A>(
   options: WatchedFileOptions<A>
 ): Effect.Effect<WatchedFile<A>, AuthFileUnusable, FileSystem.FileSystem | Scope.Scope> =>
+  watched({ name: options.path, stamp: stampOf(options.path), read: read(options), every: options.every })
+
+export interface WatchedOptions<A, R> {
+  /** For the log. */
+  readonly name: string
+  /** Is another when the content may be. */
+  readonly stamp: Effect.Effect<string, AuthFileUnusable, R>
+  readonly read: Effect.Effect<A, AuthFileUnusable, R>
+  readonly every?: Duration.DurationInput | undefined
+  /** Done when a new content has come into force. */
+  readonly changed?: ((content: A, before: A) => Effect.Effect<void>) | undefined
+  /**
+   * What changes is read only when it has been the same for two looks: for content that means something else
+   * as long as it is half written.
+   */
+  readonly isSettled?: boolean | undefined
+}
+
+/** The same for anything that can be stamped: sound at the start, and left as it was while it is not. */
+export const watched = <A, R>(
+  options: WatchedOptions<A, R>
+): Effect.Effect<WatchedFile<A>, AuthFileUnusable, R | Scope.Scope> =>
   Effect.gen(function* () {
-    const { path } = options
-    let stamp = yield* stampOf(path)
-    let content = yield* read(options)
+    const { changed, name } = options
+    let stamp = yield* options.stamp
+    let content = yield* options.read
+    let last = stamp
     let complaint = ""
     const look = Effect.gen(function* () {
-      const seen = yield* stampOf(path)
+      const seen = yield* options.stamp
+      const isSettled = options.isSettled !== true || seen === last
+      last = seen
       if (seen === stamp) {
         // It was gone, and is back as it was.
         if (complaint.endsWith(unreadable)) complaint = ""
         return
       }
+      if (!isSettled) return
       // Before reading: a change in between is a new stamp, and a bad content is not read every second.
       stamp = seen
-      content = yield* read(options)
+      const before = content
+      content = yield* options.read
       complaint = ""
-      yield* Effect.logInfo(`${path} has changed and is in force`)
+      yield* Effect.logInfo(`${name} has changed and is in force`)
+      if (changed !== undefined) yield* changed(content, before)
     })
     const loop = look.pipe(
       Effect.catchAll((error) => {
@@ -77,9 +105,10 @@ export const watchedFile = <A>(
     return { current: () => content }
   })
 
-const unreadable = "cannot be read"
+/** How a problem ends that is gone when the file is back. */
+export const unreadable = "cannot be read"
 
-const stampOf = (path: string): Effect.Effect<string, AuthFileUnusable, FileSystem.FileSystem> =>
+export const stampOf = (path: string): Effect.Effect<string, AuthFileUnusable, FileSystem.FileSystem> =>
   Effect.flatMap(FileSystem.FileSystem, (files) =>
     files.stat(path).pipe(
       Effect.map(({ ino, mtime, size }) =>
