@@ -52,7 +52,13 @@ import { restoreTenants } from "./tenant/restoreTenants.ts"
 import type { TenantContext } from "./tenant/TenantContext.ts"
 import { TenantDirectory } from "./tenant/TenantDirectory.ts"
 import { makeTenants, type Tenants } from "./tenant/Tenants.ts"
-import { type Acceptor, type ListenError, type Listening, Transports } from "./transport/Transport.ts"
+import {
+  type Acceptor,
+  type ListenError,
+  type Listener,
+  type Listening,
+  Transports
+} from "./transport/Transport.ts"
 
 export interface BrokerOptions {
   /** Largest packet that a client may send, in bytes, announced to version 5 clients. */
@@ -119,8 +125,12 @@ export type BrokerServices =
 export class Broker extends Context.Tag("heddle/Broker")<
   Broker,
   {
-    /** Where it listens. */
+    /** Where it listens since it began. */
     readonly listening: ReadonlyArray<Listening>
+    /** Listens there as well, as long as the scope is open. Clients that came by it stay. */
+    readonly listen: (listener: Listener) => Effect.Effect<Listening, ListenError, Scope.Scope>
+    /** Limits that hold from now on, for connections that come; what they leave out stays. */
+    readonly limit: (options: Partial<BrokerOptions>) => void
     readonly census: () => Census
     /** A tenant's counters; undefined when no client of it has come yet. Live: read, do not keep. */
     readonly counters: (tenant: string) => Readonly<Counters> | undefined
@@ -190,6 +200,7 @@ export class Broker extends Context.Tag("heddle/Broker")<
 /** The part of the durable state that the broker writes: all of it, as long as it is not split. */
 const CELL: Destination = "cell/0"
 
+/** `options` is the broker's own: `limit` changes it, and each is read where it is used. */
 const make = (
   options: BrokerOptions
 ): Effect.Effect<
@@ -235,7 +246,7 @@ const make = (
         tenants,
         settle: settleDecisions,
         report,
-        packetBytesMax: options.packetBytesMax,
+        packetBytesMax: () => options.packetBytesMax,
         newClientId: () => `heddle-${crypto.randomUUID()}`
       }
     })
@@ -244,6 +255,10 @@ const make = (
     yield* announceUp
     return {
       listening,
+      listen: (listener) => listener.listen(connections.acceptor),
+      limit: (next) => {
+        Object.assign(options, next)
+      },
       administration: administrationOf(tenants),
       events,
       census: () => takeCensus(tenants, timekeeper, connections),

@@ -49,7 +49,7 @@ export interface ServeContext {
   readonly settle: (decisions: ReadonlyArray<Decision>) => Effect.Effect<ReadonlyArray<boolean>>
   readonly report: (event: Event) => void
   /** Largest packet accepted after CONNECT. */
-  readonly packetBytesMax: number
+  readonly packetBytesMax: () => number
   /** A client identifier for a client that sent none. */
   readonly newClientId: () => string
 }
@@ -147,7 +147,7 @@ const turnAway = (
 
 const enter = (newcomer: Newcomer, permissions: Permissions, context: ServeContext): void => {
   const { accepted, connect, connection, identity, tenant } = newcomer
-  const packetBytesMax = Math.min(context.packetBytesMax, tenant.settings.packetBytesMax)
+  const packetBytesMax = Math.min(context.packetBytesMax(), tenant.settings.packetBytesMax)
   connection.allow(packetBytesMax)
   tenant.admit({
     _tag: "Admit",

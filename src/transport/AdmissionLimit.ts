@@ -11,6 +11,7 @@
 import type { CidrSet } from "./Cidr.ts"
 import { limitKey } from "./Cidr.ts"
 
+/** Read each time: the owner may change them, and they hold for connections that come then. */
 export interface AdmissionOptions {
   /** Connections per second on the listener, and how many may come at once. */
   readonly acceptsPerSecond: number
@@ -49,14 +50,16 @@ interface AddressEntry {
 
 export class AdmissionLimit {
   private readonly addresses = new Map<string, AddressEntry>()
-  private readonly addressesMax: number
   private tokens: number
   private refilledAtMs = Number.NEGATIVE_INFINITY
   private pendingCount = 0
 
   constructor(private readonly options: AdmissionOptions) {
     this.tokens = options.acceptsBurst
-    this.addressesMax = Math.max(options.addressesMax, options.pendingMax + 1)
+  }
+
+  private get addressesMax(): number {
+    return Math.max(this.options.addressesMax, this.options.pendingMax + 1)
   }
 
   get pending(): number {

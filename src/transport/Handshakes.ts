@@ -26,7 +26,7 @@ export class Handshakes {
   private isOver = false
 
   constructor(
-    private readonly timeoutMs: number,
+    private readonly timeoutMs: () => number,
     private readonly clock: Clock.Clock
   ) {}
 
@@ -49,7 +49,7 @@ export class Handshakes {
 
   /** Starts the time of a wire, from its accept. */
   add(wire: Expiring): void {
-    this.deadlines.set(wire, (wire.acceptedAtMs ?? this.nowMs()) + this.timeoutMs)
+    this.deadlines.set(wire, (wire.acceptedAtMs ?? this.nowMs()) + this.timeoutMs())
   }
 
   /** An established wire ends: it is destroyed unless that is done in `withinMs` from now. */
@@ -81,12 +81,18 @@ export class Handshakes {
   }
 }
 
+/** How long a handshake may take; a function is asked for each. */
+export type HandshakeTimeout = number | (() => number)
+
 /** Deadlines that are swept while the scope is open. */
-export const makeHandshakes = (timeoutMs: number): Effect.Effect<Handshakes, never, Scope.Scope> =>
+export const makeHandshakes = (
+  timeout: HandshakeTimeout = 10_000
+): Effect.Effect<Handshakes, never, Scope.Scope> =>
   Effect.gen(function* () {
+    const timeoutMs = typeof timeout === "number" ? () => timeout : timeout
     const handshakes = new Handshakes(timeoutMs, yield* Effect.clock)
     yield* Effect.addFinalizer(() => Effect.sync(() => handshakes.stop()))
-    const periodMs = Math.max(10, Math.min(1000, timeoutMs / 4))
+    const periodMs = Math.max(10, Math.min(1000, timeoutMs() / 4))
     yield* Effect.map(Clock.currentTimeMillis, (nowMs) => handshakes.expire(nowMs)).pipe(
       // A sweep that died would let every slow peer stay for ever.
       Effect.catchAllCause((cause) => Effect.logError("handshake sweep failed", Cause.pretty(cause))),

@@ -15,7 +15,7 @@ import type { AdmissionLimit } from "./AdmissionLimit.ts"
 import type { CidrSet } from "./Cidr.ts"
 import { canonicalAddress, formatAddress } from "./Cidr.ts"
 import type { Handshakes } from "./Handshakes.ts"
-import { makeHandshakes } from "./Handshakes.ts"
+import { type HandshakeTimeout, makeHandshakes } from "./Handshakes.ts"
 import type { Acceptor, Listener, Listening, Peer, TransportKind, Wire, WireHandler } from "./Transport.ts"
 import { ListenError } from "./Transport.ts"
 
@@ -195,7 +195,7 @@ export interface ProxyProtocolOptions {
   /** The load balancers. */
   readonly trusted: CidrSet
   /** From accept to the complete header. 10 s by default. */
-  readonly handshakeTimeoutMs?: number | undefined
+  readonly handshakeTimeoutMs?: HandshakeTimeout | undefined
   /** Judges the clients behind the proxies by their own address. */
   readonly admission?: AdmissionLimit | undefined
 }
@@ -222,7 +222,7 @@ interface ProxyListener extends Listener {
  */
 export const proxyProtocolListener = (inner: Listener, options: ProxyProtocolOptions): ProxyListener => ({
   listen: Effect.fnUntraced(function* (acceptor: Acceptor) {
-    const handshakes = yield* makeHandshakes(options.handshakeTimeoutMs ?? 10_000)
+    const handshakes = yield* makeHandshakes(options.handshakeTimeoutMs)
     const listening = yield* inner.listen((wire) =>
       speaksProxy(options.trusted, wire.peer.address)
         ? new ProxiedWire(wire, { acceptor, handshakes, admission: options.admission })

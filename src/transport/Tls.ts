@@ -18,7 +18,7 @@ import type { SecureAccept, SocketListener, SocketListenerOptions, TlsUpgrade } 
 import { addressOf, BunAccept, bindBun } from "./BunListener.ts"
 import type { BunSocket } from "./BunSocket.ts"
 import type { CidrSet } from "./Cidr.ts"
-import { makeHandshakes } from "./Handshakes.ts"
+import { type HandshakeTimeout, makeHandshakes } from "./Handshakes.ts"
 import { identityOf } from "./PeerIdentity.ts"
 import { hostName } from "./ProxyProtocol.ts"
 import type { Acceptor, Peer } from "./Transport.ts"
@@ -57,7 +57,7 @@ export interface TlsOptions extends SocketListenerOptions {
   /** OpenSSL cipher list for TLS 1.2. */
   readonly ciphers?: string | undefined
   /** From accept to the complete handshake, PROXY header included. 10 s by default. */
-  readonly handshakeTimeoutMs?: number | undefined
+  readonly handshakeTimeoutMs?: HandshakeTimeout | undefined
   /** Load balancers whose connections begin with a PROXY header, before TLS. */
   readonly proxies?: CidrSet | undefined
 }
@@ -101,7 +101,7 @@ export const tlsListener = (options: TlsOptions): TlsListener => {
     )
     current = first
     const secure: SecureAccept = {
-      handshakes: yield* makeHandshakes(options.handshakeTimeoutMs ?? 10_000),
+      handshakes: yield* makeHandshakes(options.handshakeTimeoutMs),
       upgrade: () => current ?? first,
       identify: (socket, peer) => identify(socket, peer, options.clientCertificates === "require"),
       proxies

@@ -18,7 +18,7 @@ import type * as Scope from "effect/Scope"
 import type { AdmissionLimit } from "./AdmissionLimit.ts"
 import type { CidrSet } from "./Cidr.ts"
 import type { Handshakes } from "./Handshakes.ts"
-import { makeHandshakes } from "./Handshakes.ts"
+import { type HandshakeTimeout, makeHandshakes } from "./Handshakes.ts"
 import type { HttpHeaders, UpgradeRules } from "./HttpUpgrade.ts"
 import { forwardedAddress, isForwarded, judgeUpgrade, refuse } from "./HttpUpgrade.ts"
 import { speaksProxy } from "./ProxyProtocol.ts"
@@ -61,7 +61,7 @@ export interface WebSocketOptions {
    */
   readonly frameBytesMax?: number | undefined
   /** From accept, TLS included, to the complete upgrade. 10 s by default. */
-  readonly handshakeTimeoutMs?: number | undefined
+  readonly handshakeTimeoutMs?: HandshakeTimeout | undefined
   /** Judges clients behind trusted proxies by their own address. */
   readonly admission?: AdmissionLimit | undefined
 }
@@ -100,7 +100,7 @@ export const webSocketListener = (inner: Listener, options: WebSocketOptions = {
       admission: options.admission,
       headBytesMax: options.headBytesMax ?? 8192,
       frameBytesMax: options.frameBytesMax ?? MQTT_PACKET_BYTES_MAX,
-      handshakes: yield* makeHandshakes(options.handshakeTimeoutMs ?? 10_000),
+      handshakes: yield* makeHandshakes(options.handshakeTimeoutMs),
       scratch: new Uint8Array(FRAME_HEADER_BYTES_MAX + FRAME_PAYLOAD_BYTES),
       counts: { upgrading: 0, upgraded: 0, refused: 0 }
     }
