@@ -118,9 +118,19 @@ const layers: ReadonlyArray<{
     ]
   },
   {
+    name: "explanation",
+    has: /^src\/explain\//,
+    imports: ["whole", "tenant", "session", "router", "ports", "topic", "protocol"]
+  },
+  {
+    name: "control",
+    has: /^src\/control\//,
+    imports: ["whole", "explanation", "configuration", "tenant", "ports", "protocol", "transport port"]
+  },
+  {
     name: "command line",
     has: /^src\/cli\//,
-    imports: ["whole", "configuration", "ports", "transport", "transport port"]
+    imports: ["whole", "control", "explanation", "configuration", "ports", "transport", "transport port"]
   },
   { name: "main", has: /^src\/main\.ts$/, imports: ["command line"] }
 ]

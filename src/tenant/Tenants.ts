@@ -15,6 +15,8 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { TenantState } from "../storage/TenantStore.ts"
+import { governed } from "./policy/governed.ts"
+import { TenantPolicy } from "./policy/TenantPolicy.ts"
 import { Tenant } from "./Tenant.ts"
 import type { TenantContext } from "./TenantContext.ts"
 import { TenantDirectory, TenantUnavailable, unknownTenant } from "./TenantDirectory.ts"
@@ -55,7 +57,7 @@ export const makeTenants = (
   options: TenantsOptions
 ): Effect.Effect<Tenants, never, TenantDirectory | Scope.Scope> =>
   Effect.gen(function* () {
-    const directory = yield* TenantDirectory
+    const directory = governed(yield* TenantDirectory, yield* TenantPolicy, context.report)
     // A scope as old as this registry: what is acquired later, as the connections are, is released before the
     // tenants, although each of these is made only when its first client comes.
     const scope = yield* Effect.acquireRelease(Scope.make(), (scope, exit) => Scope.close(scope, exit))
@@ -85,7 +87,8 @@ class Registry implements Tenants {
 
   get(id: string): Effect.Effect<Tenant, TenantUnavailable> {
     const known = this.live.get(id)
-    return known === undefined ? this.inTurn(id, this.make(id)) : Effect.succeed(known.tenant)
+    if (known !== undefined) return Effect.succeed(known.tenant)
+    return this.removed.has(id) ? unknownTenant(id) : this.inTurn(id, this.make(id))
   }
 
   find(id: string): Tenant | undefined {

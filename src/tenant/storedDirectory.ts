@@ -42,6 +42,8 @@ const settingsOf = (
   table: TenantTable,
   stored: StoredTenant | undefined
 ): Effect.Effect<TenantSettings, TenantUnavailable> => {
+  // A tombstone keeps something else there than settings.
+  if (stored?.state === "deleting") return unknownTenant(tenant)
   if (stored === undefined) {
     const isServed = table.firstSight === "create" || tenant === DEFAULT_TENANT
     return isServed ? Effect.succeed(table.base) : unknownTenant(tenant)

@@ -43,6 +43,10 @@ export interface TestBrokerOptions {
   readonly storage?: Layer.Layer<Journal | SessionStore | RetainedStore>
   /** What connects it with other nodes; else it is alone. */
   readonly cluster?: Layer.Layer<ClusterServices>
+  /** What lives beside the broker and works with it. */
+  readonly beside?: Layer.Layer<never, unknown, Broker | EventSink>
+  /** Time goes by itself, as a thread of storage needs it; `advance` does nothing then. */
+  readonly isRealTime?: boolean
   /** When the test begins, in milliseconds since the epoch. */
   readonly nowMs?: number
   /** Bytes that the memory wire holds in each direction: small ones make slow clients. */
@@ -69,7 +73,10 @@ export class TestBroker {
   private readonly listener: ReturnType<typeof memoryListener>
   broker!: Broker["Type"]
 
+  private readonly isRealTime: boolean
+
   private constructor(options: TestBrokerOptions) {
+    this.isRealTime = options.isRealTime === true
     const { nowMs, wireBytesMax } = options
     this.clock = new ManualClock(nowMs)
     this.listener = memoryListener({ name: "memory", bufferBytesMax: wireBytesMax })
@@ -77,8 +84,9 @@ export class TestBroker {
 
   static async start(options: TestBrokerOptions = {}): Promise<TestBroker> {
     const broker = new TestBroker(options)
+    const built = Layer.buildWithScope(broker.layer(options), broker.scope)
     const context = await Effect.runPromise(
-      Layer.buildWithScope(broker.layer(options), broker.scope).pipe(Effect.withClock(broker.clock))
+      options.isRealTime === true ? built : Effect.withClock(built, broker.clock)
     )
     broker.broker = Effect.runSync(Effect.provide(Broker, context))
     return broker
@@ -86,6 +94,11 @@ export class TestBroker {
 
   private layer(options: TestBrokerOptions): Layer.Layer<Broker, unknown> {
     const settings = { ...defaultTenantSettings, ...options.settings }
+    const sink = Layer.succeed(EventSink, {
+      report: (event: Event) => {
+        this.events.push(event)
+      }
+    })
     const services: Layer.Layer<BrokerServices> = Layer.mergeAll(
       Layer.succeed(Transports, [this.listener]),
       options.authenticator ?? Authenticator.layerAnonymous("always"),
@@ -93,18 +106,14 @@ export class TestBroker {
       options.balancer ?? ClientBalancer.layerStay,
       options.directory ?? TenantDirectory.layerSingle(settings),
       options.storage ?? layerMemory(options.stored),
-      Layer.succeed(EventSink, {
-        report: (event: Event) => {
-          this.events.push(event)
-        }
-      })
+      sink
     )
-    const { cluster } = options
+    const { beside = Layer.empty, cluster } = options
     const broker =
       cluster === undefined
         ? Broker.layer(options.options)
         : Layer.provide(Broker.layerNode(options.options), cluster)
-    return broker.pipe(Layer.provide(services))
+    return Layer.provideMerge(Layer.provide(beside, sink), broker.pipe(Layer.provide(services)))
   }
 
   /** A wire with nothing sent yet. */
@@ -140,7 +149,7 @@ export class TestBroker {
     const closing = Effect.runPromise(Scope.close(this.scope, Exit.void)).finally(() => {
       stopped = true
     })
-    while (!stopped) await this.advance(1000)
+    while (!this.isRealTime && !stopped) await this.advance(1000)
     await closing
   }
 

@@ -1,0 +1,58 @@
+/** A broker with tenants that can be administered, over storage in memory or in SQLite. */
+
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import { TenantAdmin } from "../../src/control/TenantAdmin.ts"
+import type { AdministrationStores } from "../../src/storage/administration.ts"
+import type { Journal } from "../../src/storage/Journal.ts"
+import { layerMemory } from "../../src/storage/memory.ts"
+import type { RetainedStore } from "../../src/storage/RetainedStore.ts"
+import type { SessionStore } from "../../src/storage/SessionStore.ts"
+import {
+  ConfiguredTenants,
+  defaultTenantTable,
+  type TenantTable
+} from "../../src/tenant/ConfiguredTenants.ts"
+import { layerStoredDirectory } from "../../src/tenant/storedDirectory.ts"
+import { TestBroker, type TestBrokerOptions } from "../support/testBroker.ts"
+import { byUsername } from "../tenant/byUsername.ts"
+
+export type Storage = Layer.Layer<Journal | SessionStore | RetainedStore | AdministrationStores>
+
+export interface Administered {
+  readonly broker: TestBroker
+  readonly admin: TenantAdmin["Type"]
+}
+
+export interface AdministeredOptions extends Omit<TestBrokerOptions, "storage" | "directory" | "beside"> {
+  readonly storage?: Storage
+  readonly table?: Partial<TenantTable>
+}
+
+/** Clients say who they are: their user name is `tenant/principal`. */
+export const administered = async (
+  options: AdministeredOptions,
+  body: (administered: Administered) => Promise<void>
+): Promise<void> => {
+  const { storage = layerMemory(), table, ...rest } = options
+  const configured = ConfiguredTenants.layer({ ...defaultTenantTable, ...table })
+  let admin: TenantAdmin["Type"] | undefined
+  const beside = Layer.effectDiscard(
+    Effect.map(TenantAdmin, (made) => {
+      admin = made
+    })
+  ).pipe(Layer.provide(TenantAdmin.layer), Layer.provide([configured, storage]))
+  const broker = await TestBroker.start({
+    authenticator: byUsername,
+    ...rest,
+    storage,
+    directory: Layer.provide(layerStoredDirectory, [configured, storage]),
+    beside
+  })
+  try {
+    if (admin === undefined) throw new TypeError("the administration was not built")
+    await body({ broker, admin })
+  } finally {
+    await broker.stop()
+  }
+}
