@@ -32,6 +32,7 @@ export class Gathering {
   private line: GatheringLine | undefined
   isComplete = false
   private isRefused = false
+  private isRejected = false
 
   constructor(
     /** Somebody waits who can be told that it was not stored; else it is kept until it is. */
@@ -63,6 +64,11 @@ export class Gathering {
     this.isRefused = this.isRefusable
   }
 
+  /** Its message is not taken: nothing of it is to be stored, if its publisher can be told. */
+  reject(): void {
+    this.isRejected = this.isRefusable
+  }
+
   /** One of those expected has added what it had. True with the last. */
   contributed(): boolean {
     this.missing--
@@ -90,7 +96,8 @@ export class Gathering {
 
   /** Hands the unit to the journal. */
   commit(): void {
-    if (this.isRefused) this.committed(noRoom)
+    if (this.isRejected) this.done(undefined)
+    else if (this.isRefused) this.committed(noRoom)
     else this.store(this.records, (outcome) => this.committed(outcome))
   }
 

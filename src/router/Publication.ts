@@ -201,6 +201,16 @@ export class Publication implements PublishContent {
     else this.gathering.refuse()
   }
 
+  /** It is not taken, as if it had never been published. Who is to be told, which is the caller's to do. */
+  reject(): Publisher | undefined {
+    const { publisher } = this
+    this.publisher = undefined
+    this.gathering?.reject()
+    this.contributed()
+    this.settle(true)
+    return publisher
+  }
+
   /** One of those that were expected has added its records. */
   contributed(): void {
     const { gathering } = this

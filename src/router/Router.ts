@@ -18,6 +18,8 @@ import { Actor, type Behaviour, type ForkChild } from "../actor/Actor.ts"
 import type { RunQueue } from "../actor/Dispatcher.ts"
 import type { Mailbox } from "../actor/Mailbox.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { SharedFilter } from "../topic/TopicFilter.ts"
+import { excessOf } from "./fanout.ts"
 import { forward } from "./forward.ts"
 import { GatheringLine } from "./Gathering.ts"
 import type { Target } from "./MatchCache.ts"
@@ -28,7 +30,8 @@ import {
   type Forwarded,
   type Redispatch,
   type RouterMessage,
-  type RouteView
+  type RouteView,
+  type Subscribe
 } from "./RouterMessage.ts"
 import { RouterReporter, type RouterReporterOptions } from "./RouterReporter.ts"
 import { type RoutingCensus, RoutingTable, type RoutingTableOptions } from "./RoutingTable.ts"
@@ -157,14 +160,10 @@ export class Router implements Behaviour<RouterMessage> {
       case "Publication":
         return this.route(message, nowMs)
       case "Subscribe":
-        for (const [filter, subscription] of message.subscriptions) this.table.add(filter, subscription)
-        // What is published after SUBACK matches, on whichever node. [MQTT-3.8.4-1]
-        this.options.forwarding.barrier(() =>
-          message.subscriber.subscribed(message.token, this.retained.size > 0)
-        )
-        break
+        return this.subscribe(message)
       case "Unsubscribe":
         for (const filter of message.filters) this.table.remove(filter, message.subscriber)
+        if (message.token > 0) message.subscriber.unsubscribed(message.token)
         return message.filters.length
       case "RetainedRequest":
         return 1 + this.replay(message, nowMs)
@@ -214,15 +213,30 @@ export class Router implements Behaviour<RouterMessage> {
     }
   }
 
+  private subscribe({ subscriber, subscriptions, token }: Subscribe): number {
+    const refused: Array<SharedFilter> = []
+    for (const [filter, subscription] of subscriptions) {
+      const isRefused = token > 0 && filter._tag === "Shared" && this.table.isFull(filter, subscriber)
+      if (isRefused) refused.push(filter)
+      else this.table.add(filter, subscription)
+    }
+    // What is published after SUBACK matches, on whichever node. [MQTT-3.8.4-1]
+    this.options.forwarding.barrier(() => subscriber.subscribed(token, this.retained.size > 0, refused))
+    return 1 + subscriptions.length
+  }
+
   private route(publication: Publication, nowMs: number): number {
     const { counters, forwarding, settings } = this.options
     const { retain } = publication
+    const match = this.table.cache.lookup(publication.topic.name)
+    const excess = excessOf(publication, match, settings)
+    if (excess !== undefined) return this.reject(publication, excess)
     if (retain && publication.qos > 0 && !this.retained.canRetain(publication)) {
       return this.refuse(publication)
     }
     const accepted = !retain || this.retain(publication, nowMs)
     publication.gathering?.enter(this.gatherings)
-    const { groups, targets } = this.table.cache.lookup(publication.topic.name)
+    const { groups, targets } = match
     publication.targets = targets.length + groups.length
     const elsewhere = forwarding.match(publication.topic.name)
     const given = elsewhere && forward(publication, elsewhere, { groups, ...this.options })
@@ -285,6 +299,13 @@ export class Router implements Behaviour<RouterMessage> {
     if (group?.deliver(publication) === false) this.mailboxFull(publication, group)
     publication.routed(group === undefined ? ReasonCode.UnspecifiedError : ReasonCode.Success)
     return 2
+  }
+
+  /** Over a limit of the tenant: nobody gets it, and nothing of it is stored. */
+  private reject(publication: Publication, excess: string): number {
+    this.options.counters.droppedFanout++
+    publication.reject()?.overLimit(publication, excess)
+    return 1
   }
 
   /** A retained message that cannot be stored: its publisher is to send it again. */

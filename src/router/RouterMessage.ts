@@ -9,7 +9,7 @@ export interface Subscribe {
   readonly _tag: "Subscribe"
   readonly subscriber: Subscriber
   readonly subscriptions: ReadonlyArray<readonly [PlainFilter | SharedFilter, Subscription]>
-  /** Given back with `Subscriber.subscribed`. */
+  /** Given back with `Subscriber.subscribed`; 0 for those that were granted before: none is refused. */
   readonly token: number
 }
 
@@ -17,6 +17,8 @@ export interface Unsubscribe {
   readonly _tag: "Unsubscribe"
   readonly subscriber: Subscriber
   readonly filters: ReadonlyArray<PlainFilter | SharedFilter>
+  /** Given back with `Subscriber.unsubscribed`; 0 when nobody waits for that. */
+  readonly token: number
 }
 
 /**

@@ -49,6 +49,16 @@ export class RoutingTable {
     return this.groups.get(key)
   }
 
+  /** Whether a shared subscription has as many members as it may, without this one. */
+  isFull({ filter, group, ordered }: SharedFilter, subscriber: Subscriber): boolean {
+    const members = this.groups.get(groupKey(group, filter, ordered))
+    return (
+      members !== undefined &&
+      members.size >= this.options.settings.sharedGroupMembersMax &&
+      !members.has(subscriber)
+    )
+  }
+
   /** Adds a subscription, or replaces the one that its subscriber had with that filter. */
   add(filter: PlainFilter | SharedFilter, subscription: Subscription): void {
     if (filter._tag === "Plain") {

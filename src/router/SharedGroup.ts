@@ -42,6 +42,10 @@ export class SharedGroup {
     return this.members.length
   }
 
+  has(subscriber: Subscriber): boolean {
+    return this.indexOf(subscriber) >= 0
+  }
+
   /** Adds a member or replaces its subscription. */
   set(subscription: Subscription): void {
     const { subscriber } = subscription

@@ -5,6 +5,7 @@
 
 import type { Qos } from "../protocol/Packet.ts"
 import type { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { SharedFilter } from "../topic/TopicFilter.ts"
 import type { Publication } from "./Publication.ts"
 import type { SharedGroup } from "./SharedGroup.ts"
 
@@ -43,6 +44,8 @@ export interface Publisher {
   readonly published: (publication: Publication, reasonCode: ReasonCode) => void
   /** The router refused a publication because its mailbox was full, and now takes more. */
   readonly routerHasRoom: () => void
+  /** Instead of `published`, and at QoS 0 as well: it would go to more than it may, so nobody gets it. */
+  readonly overLimit: (publication: Publication, reason: string) => void
 }
 
 /** One retained message of a page, with the cursor that continues after the page. */
@@ -79,10 +82,12 @@ export interface Subscriber {
    */
   readonly deliver: (publication: Publication, options: DeliveryOptions) => boolean
   /**
-   * The subscriptions of that SUBSCRIBE match from now on. `retained` is false when there is surely nothing
-   * retained.
+   * The subscriptions of that SUBSCRIBE match from now on, but for those that were refused. `retained` is
+   * false when there is surely nothing retained.
    */
-  readonly subscribed: (token: number, retained: boolean) => void
+  readonly subscribed: (token: number, retained: boolean, refused: ReadonlyArray<SharedFilter>) => void
+  /** The filters of that UNSUBSCRIBE match no more. */
+  readonly unsubscribed: (token: number) => void
   readonly retainedPage: (page: RetainedPage) => void
   /**
    * Other members of a group are live, so undelivered messages of it can be handed back with `Redispatch`.

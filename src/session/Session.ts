@@ -24,7 +24,6 @@ import { onRetainedPage } from "./replay.ts"
 import type { LifecycleMessage, SessionMessage } from "./SessionMessage.ts"
 import { SessionReader } from "./SessionReader.ts"
 import { giveBack } from "./sharing.ts"
-import { onSubscribed } from "./subscriptions.ts"
 import { viewOf } from "./view.ts"
 
 export class Session extends SessionReader implements Behaviour<SessionMessage> {
@@ -64,8 +63,11 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
         onRetainedPage(state, message, nowMs, this)
         return 1 + message.publications.length
       case "Subscribed":
-        this.acknowledgeSubscribe(message.token, message.hasRetained)
-        return 1
+        this.acknowledgeSubscribe(message.token, message.answer)
+        return this.readBehindFilters(nowMs, budget)
+      case "Unsubscribed":
+        this.acknowledgeUnsubscribe(message.token)
+        return this.readBehindFilters(nowMs, budget)
       case "RouterHasRoom":
         if (state.parked?._tag === "Room" && this.router.publish(state.parked.publication))
           state.parked = undefined
@@ -163,16 +165,5 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
     }
     letGo(state)
     pump(state, nowMs, this)
-  }
-
-  private acknowledgeSubscribe(token: number, hasRetained: boolean): void {
-    const awaited = this.pending?.get(token)
-    if (awaited === undefined) return
-    if (!awaited.isStored) {
-      awaited.hasRetained = hasRetained
-      return
-    }
-    this.pending?.delete(token)
-    onSubscribed(this.state, awaited.pending, hasRetained, this)
   }
 }

@@ -17,6 +17,7 @@ import type { Publication } from "../router/Publication.ts"
 import type { Router } from "../router/Router.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, RetainedPage } from "../router/Subscriber.ts"
+import type { SharedFilter } from "../topic/TopicFilter.ts"
 import type { Link } from "./Link.ts"
 import type { Session } from "./Session.ts"
 import type { SessionMessage } from "./SessionMessage.ts"
@@ -150,8 +151,12 @@ export abstract class SessionHandle extends Deadline {
     this.actor.signal({ _tag: "RouterHasRoom" })
   }
 
-  subscribed(token: number, hasRetained: boolean): void {
-    this.actor.signal({ _tag: "Subscribed", token, hasRetained })
+  subscribed(token: number, hasRetained: boolean, refused: ReadonlyArray<SharedFilter>): void {
+    this.actor.signal({ _tag: "Subscribed", token, answer: { hasRetained, refused } })
+  }
+
+  unsubscribed(token: number): void {
+    this.actor.signal({ _tag: "Unsubscribed", token })
   }
 
   retainedPage(page: RetainedPage): void {

@@ -100,7 +100,7 @@ export abstract class SessionLife extends SessionOutlet {
    * closed.
    */
   protected resubscribe(): void {
-    this.pending = undefined
+    this.forgetAwaited()
     this.state.ghosts = 0
     forgetUnrouted(this.state, this)
     const held = heldSubscriptions(this.state)
@@ -150,7 +150,8 @@ export abstract class SessionLife extends SessionOutlet {
       reason: "the server failed to handle this session"
     })
     if (state.subscriptions !== undefined) {
-      this.unsubscribe(heldSubscriptions(state).map((held) => held.filter))
+      const filters = heldSubscriptions(state).map((held) => held.filter)
+      this.router.signal({ _tag: "Unsubscribe", subscriber: this, filters, token: 0 })
     }
     this.wheel.cancel(this)
     recordEnd(state, this)

@@ -13,6 +13,7 @@ import type { Attachment } from "./attach.ts"
 import type { Ending, Link } from "./Link.ts"
 import type { BacklogPage } from "./refill.ts"
 import type { Session } from "./Session.ts"
+import type { SubscribeAnswer } from "./SessionState.ts"
 import type { SessionView } from "./view.ts"
 
 /** A link as its session reads from it. */
@@ -59,7 +60,8 @@ export type SessionMessage =
       readonly epoch: number
       readonly reasonCode: ReasonCode
     }
-  | { readonly _tag: "Subscribed"; readonly token: number; readonly hasRetained: boolean }
+  | { readonly _tag: "Subscribed"; readonly token: number; readonly answer: SubscribeAnswer }
+  | { readonly _tag: "Unsubscribed"; readonly token: number }
   | { readonly _tag: "RouterHasRoom" }
   /** Messages of the queue have been put on record, or could not be. */
   | { readonly _tag: "Stored" }
@@ -95,6 +97,7 @@ type TrafficTag =
   | "Drained"
   | "RetainedPage"
   | "Subscribed"
+  | "Unsubscribed"
   | "RouterHasRoom"
   | "Decided"
   | "Stored"

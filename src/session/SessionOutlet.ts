@@ -21,7 +21,15 @@ import type { Ending } from "./Link.ts"
 import type { AuthRequest } from "./reauthentication.ts"
 import { refusalOfTopic } from "./refusals.ts"
 import { SessionRecorder } from "./SessionRecorder.ts"
-import type { HeldSubscription, PendingSuback, Replay, SessionOutputs } from "./SessionState.ts"
+import type {
+  HeldSubscription,
+  PendingSuback,
+  PendingUnsuback,
+  Replay,
+  SessionOutputs,
+  SubscribeAnswer
+} from "./SessionState.ts"
+import { isAbout, onSubscribed, onUnsubscribed, takeBack, textOf } from "./subscriptions.ts"
 
 /** What is read back of a backlog at a time. */
 const BACKLOG_PAGE = 256
@@ -29,16 +37,29 @@ const BACKLOG_PAGE_BYTES = 1024 * 1024
 
 /** A SUBACK on its way: it leaves when its subscriptions are stored and the router has them. */
 interface AwaitedSuback {
+  readonly _tag: "Suback"
   readonly pending: PendingSuback
+  readonly filters: number
   isStored: boolean
   /** What the router answered; undefined until it has. */
-  hasRetained: boolean | undefined
+  answer: SubscribeAnswer | undefined
+}
+
+/** An UNSUBACK on its way: it leaves when that is stored, and the router has taken the filters out. */
+interface AwaitedUnsuback {
+  readonly _tag: "Unsuback"
+  readonly pending: PendingUnsuback | undefined
+  readonly filters: number
+  isStored: boolean
+  isAnswered: boolean
 }
 
 export abstract class SessionOutlet extends SessionRecorder implements SessionOutputs {
-  /** SUBSCRIBEs that the router is working on, by token. */
-  protected pending: Map<number, AwaitedSuback> | undefined
+  /** SUBSCRIBEs and UNSUBSCRIBEs that the router is working on, by token. */
+  private awaited: Map<number, AwaitedSuback | AwaitedUnsuback> | undefined
   private nextToken = 1
+  /** How many filters they have, each packet one at least. */
+  protected filtersUnderWay = 0
 
   sendPublish(publication: Publication, header: PublishHeader): boolean {
     return this.state.link?.sendPublish(publication, header) ?? true
@@ -62,25 +83,98 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
   }
 
   subscribe(subscriptions: ReadonlyArray<HeldSubscription>, pending: PendingSuback): void {
-    const token = this.nextToken++
-    const awaited: AwaitedSuback = { pending, isStored: pending.link === undefined, hasRetained: undefined }
-    this.pending ??= new Map()
-    this.pending.set(token, awaited)
+    const awaited: AwaitedSuback = {
+      _tag: "Suback",
+      pending,
+      filters: Math.max(1, subscriptions.length),
+      isStored: pending.link === undefined,
+      answer: undefined
+    }
+    const token = this.expectAnswer(awaited)
     this.router.signal({
       _tag: "Subscribe",
       subscriber: this,
       subscriptions: subscriptions.map((held) => [held.filter, held.subscription] as const),
       token
     })
+    if (awaited.isStored) return
     // SUBACK says that they are routed and stored, in whichever order that comes.
     this.afterCommit(() => {
       awaited.isStored = true
-      if (awaited.hasRetained !== undefined) this.subscribed(token, awaited.hasRetained)
+      if (awaited.answer !== undefined)
+        this.actor.signal({ _tag: "Subscribed", token, answer: awaited.answer })
     })
   }
 
-  unsubscribe(filters: ReadonlyArray<PlainFilter | SharedFilter>): void {
-    this.router.signal({ _tag: "Unsubscribe", subscriber: this, filters })
+  unsubscribe(
+    filters: ReadonlyArray<PlainFilter | SharedFilter>,
+    pending: PendingUnsuback | undefined
+  ): void {
+    const awaited: AwaitedUnsuback = {
+      _tag: "Unsuback",
+      pending,
+      filters: Math.max(1, filters.length),
+      isStored: pending === undefined,
+      isAnswered: false
+    }
+    const token = this.expectAnswer(awaited)
+    this.router.signal({ _tag: "Unsubscribe", subscriber: this, filters, token })
+    if (awaited.isStored) return
+    // Also when it repeats one that is yet to be committed.
+    this.afterAllCommits(() => {
+      awaited.isStored = true
+      if (awaited.isAnswered) this.unsubscribed(token)
+    })
+  }
+
+  private expectAnswer(awaited: AwaitedSuback | AwaitedUnsuback): number {
+    const token = this.nextToken++
+    this.awaited ??= new Map()
+    this.awaited.set(token, awaited)
+    this.filtersUnderWay += awaited.filters
+    return token
+  }
+
+  /** The router has answered, or what it has answered before is stored. */
+  protected acknowledgeSubscribe(token: number, answer: SubscribeAnswer): void {
+    const awaited = this.awaited?.get(token)
+    if (awaited?._tag !== "Suback") return
+    if (awaited.answer === undefined) {
+      this.filtersUnderWay -= awaited.filters
+      awaited.answer = answer
+      takeBack(
+        this.state,
+        answer.refused.filter((filter) => !this.isAskedAgain(token, textOf(filter))),
+        this
+      )
+    }
+    if (!awaited.isStored) return
+    this.awaited?.delete(token)
+    onSubscribed(this.state, awaited.pending, answer, this)
+  }
+
+  /** A later SUBSCRIBE, of which the router has yet to hear, has the filter again. */
+  private isAskedAgain(token: number, topicFilter: string): boolean {
+    for (const [later, each] of this.awaited ?? []) {
+      if (later > token && each._tag === "Suback" && isAbout(each.pending, topicFilter)) return true
+    }
+    return false
+  }
+
+  protected acknowledgeUnsubscribe(token: number): void {
+    const awaited = this.awaited?.get(token)
+    if (awaited?._tag !== "Unsuback") return
+    if (!awaited.isAnswered) this.filtersUnderWay -= awaited.filters
+    awaited.isAnswered = true
+    if (!awaited.isStored) return
+    this.awaited?.delete(token)
+    if (awaited.pending !== undefined) onUnsubscribed(awaited.pending, this)
+  }
+
+  /** The router will not answer any more: it has lost what it was asked. */
+  protected forgetAwaited(): void {
+    this.awaited = undefined
+    this.filtersUnderWay = 0
   }
 
   askRetained(replay: Replay, limit: number): void {

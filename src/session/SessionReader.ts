@@ -23,6 +23,12 @@ import { onSubscribe, onSubscribeDecided, onUnsubscribe } from "./subscriptions.
  */
 const BACKLOG_FACTOR = 2
 
+/**
+ * Filters of SUBSCRIBE and UNSUBSCRIBE that a session may have on their way through the router, give or take
+ * a packet: they are not refused there, so a client that loops over the two would fill its mailbox.
+ */
+const FILTERS_UNDER_WAY = 256
+
 export abstract class SessionReader extends SessionLife {
   /** The connection has closed; that is dealt with when what it said before has been. */
   protected departure: Lost | undefined
@@ -41,6 +47,10 @@ export abstract class SessionReader extends SessionLife {
     this.waitForStorage()
     try {
       while (state.parked === undefined && state.link === link) {
+        if (this.filtersUnderWay >= FILTERS_UNDER_WAY) {
+          state.parked = { _tag: "Filters" }
+          break
+        }
         if (spent >= budget) {
           this.actor.signal({ _tag: "Readable", link })
           return spent
@@ -65,6 +75,16 @@ export abstract class SessionReader extends SessionLife {
     }
     this.depart(nowMs)
     return Math.max(1, spent)
+  }
+
+  /** The router has taken filters in or out: what the client sent behind them can be read again. */
+  protected readBehindFilters(nowMs: number, budget: number): number {
+    const { state } = this
+    if (state.parked?._tag !== "Filters" || this.filtersUnderWay >= FILTERS_UNDER_WAY) return 1
+    state.parked = undefined
+    // It could not show that it is there while we did not read.
+    state.lastPacketMs = nowMs
+    return this.read(nowMs, budget)
   }
 
   /** The client has taken bytes: there is room to send, and perhaps to read again. */

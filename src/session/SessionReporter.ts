@@ -67,6 +67,13 @@ export abstract class SessionReporter extends SessionHandle {
     super.published(publication, reasonCode)
   }
 
+  overLimit(publication: Publication, reason: string): void {
+    const { packetId, qos, retain, topic } = publication
+    const reasonCode = ReasonCode.QuotaExceeded
+    this.refused({ _tag: "PublishRefused", topic: topic.name, qos, retain, reasonCode, reason })
+    if (packetId !== 0) super.published(publication, reasonCode)
+  }
+
   tell(event: DebugEvent | SubscriptionEvent): void {
     this.services.report({ ...event, ...this.who })
   }

@@ -54,6 +54,8 @@ export type Parked =
   | { readonly _tag: "Publish"; readonly packet: Publish; readonly topic: Topic }
   | { readonly _tag: "Subscribe"; readonly packet: Subscribe }
   | { readonly _tag: "Room"; readonly publication: Publication }
+  /** So many filters are on their way through the router that it should take these first. */
+  | { readonly _tag: "Filters" }
   | { readonly _tag: "Acknowledgements" }
   | { readonly _tag: "Storage" }
 
@@ -75,11 +77,27 @@ export interface PendingSuback {
   /** Who asked: SUBACK is for nobody else. Undefined for the session's own question, see `ghosts`. */
   readonly link: Link | undefined
   readonly packetId: number
+  /** What was asked for, and what each is answered. */
+  readonly requests: ReadonlyArray<SubscriptionRequest>
   readonly reasonCodes: ReadonlyArray<number>
   /** What has to be replayed once SUBACK has left. */
   readonly replays: ReadonlyArray<Replay>
-  /** What was asked for, for the event. */
-  readonly requests: ReadonlyArray<SubscriptionRequest>
+}
+
+/** An UNSUBSCRIBE whose filters the router is taking out. */
+export interface PendingUnsuback {
+  readonly link: Link | undefined
+  readonly packetId: number
+  readonly topicFilters: ReadonlyArray<string>
+  readonly reasonCodes: ReadonlyArray<number>
+}
+
+/** What became of a SUBSCRIBE at the router. */
+export interface SubscribeAnswer {
+  /** False when there is surely nothing retained. */
+  readonly hasRetained: boolean
+  /** Shared subscriptions that have as many members as they may. */
+  readonly refused: ReadonlyArray<SharedFilter>
 }
 
 /** A replay of retained messages that has not come to its end. */
@@ -176,7 +194,11 @@ export interface SessionOutputs extends Subscriber, Publisher, Keeper {
   /** False when the router's mailbox is full; `routerHasRoom` follows. */
   readonly route: (publication: Publication) => boolean
   readonly subscribe: (subscriptions: ReadonlyArray<HeldSubscription>, pending: PendingSuback) => void
-  readonly unsubscribe: (filters: ReadonlyArray<PlainFilter | SharedFilter>) => void
+  /** `pending` is answered when the router has taken them out; undefined when nobody waits for that. */
+  readonly unsubscribe: (
+    filters: ReadonlyArray<PlainFilter | SharedFilter>,
+    pending: PendingUnsuback | undefined
+  ) => void
   readonly askRetained: (replay: Replay, limit: number) => void
   readonly memberAway: (groups: ReadonlyArray<SharedGroup>) => void
   readonly redispatch: (group: SharedGroup, publications: ReadonlyArray<Publication>) => void

@@ -119,7 +119,7 @@ export const endSession = (state: SessionState, out: SessionOutputs): void => {
     const filters = heldSubscriptions(state).map((held) => held.filter)
     state.subscriptions = undefined
     if (filters.length > 0) {
-      out.unsubscribe(filters)
+      out.unsubscribe(filters, undefined)
       // [MQTT-3.1.2-4]: what the router sends before it reads this is not the next session's. Its answer
       // comes behind it.
       state.ghosts++

@@ -248,7 +248,7 @@ const reasonOf = (reasonCode: number): string => {
     case ReasonCode.NotAuthorized:
       return notAuthorized.reason
     case ReasonCode.QuotaExceeded:
-      return "the limit of retained messages is reached"
+      return "a limit of retained messages, or of those who get one message, is reached"
     case ReasonCode.UnspecifiedError:
       return "the message could not be stored"
     case ReasonCode.TopicNameInvalid:

@@ -13,14 +13,23 @@ import {
   type SubscriptionRequest,
   type Unsubscribe
 } from "../protocol/Packet.ts"
-import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
+import { groupKey } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, Subscription } from "../router/Subscriber.ts"
 import { type PlainFilter, parseTopicFilter, type SharedFilter } from "../topic/TopicFilter.ts"
 import { recordSubscribe, recordUnsubscribe } from "./durability.ts"
 import { grantedOf, heldFilter } from "./held.ts"
 import { type FilterRefusal, filterOf, isUnsupported } from "./refusals.ts"
 import { startReplay, stopReplay } from "./replay.ts"
-import type { HeldSubscription, PendingSuback, Replay, SessionOutputs, SessionState } from "./SessionState.ts"
+import type {
+  HeldSubscription,
+  PendingSuback,
+  PendingUnsuback,
+  Replay,
+  SessionOutputs,
+  SessionState,
+  SubscribeAnswer
+} from "./SessionState.ts"
 
 type Judged =
   | FilterRefusal
@@ -147,7 +156,7 @@ const replayOptions = (subscription: Subscription): DeliveryOptions => ({
 export const onSubscribed = (
   state: SessionState,
   pending: PendingSuback,
-  hasRetained: boolean,
+  { hasRetained, refused }: SubscribeAnswer,
   out: SessionOutputs
 ): void => {
   if (pending.link === undefined) {
@@ -155,14 +164,10 @@ export const onSubscribed = (
     return
   }
   if (pending.link !== state.link) return
-  out.send({
-    _tag: "Suback",
-    packetId: pending.packetId,
-    reasonCodes: pending.reasonCodes,
-    properties: noProperties
-  })
-  const { reasonCodes, requests } = pending
-  out.tell({ _tag: "Subscribed", topicFilters: requests.map(({ topicFilter }) => topicFilter), reasonCodes })
+  const reasonCodes = refused.length === 0 ? pending.reasonCodes : withRefused(pending, refused)
+  out.send({ _tag: "Suback", packetId: pending.packetId, reasonCodes, properties: noProperties })
+  const topicFilters = pending.requests.map(({ topicFilter }) => topicFilter)
+  out.tell({ _tag: "Subscribed", topicFilters, reasonCodes })
   if (!hasRetained) return
   for (const replay of pending.replays) {
     // An UNSUBSCRIBE may have come while the router was at it.
@@ -170,10 +175,42 @@ export const onSubscribed = (
   }
 }
 
+/** Shared subscriptions that the router has refused, because they are full: they are not held. */
+export const takeBack = (
+  state: SessionState,
+  refused: ReadonlyArray<SharedFilter>,
+  out: SessionOutputs
+): void => {
+  const reasonCode = ReasonCode.QuotaExceeded
+  const reason = `a shared subscription may have ${state.settings.sharedGroupMembersMax} members`
+  for (const filter of refused) {
+    const topicFilter = textOf(filter)
+    if (state.subscriptions?.delete(topicFilter) === true) recordUnsubscribe(state, topicFilter, out)
+    out.refused({ _tag: "SubscribeRefused", topic: topicFilter, reasonCode, reason })
+  }
+}
+
+const withRefused = (
+  { reasonCodes, requests }: PendingSuback,
+  refused: ReadonlyArray<SharedFilter>
+): ReadonlyArray<number> => {
+  const texts = new Set(refused.map(textOf))
+  return reasonCodes.map((code, index) =>
+    texts.has(requests[index]?.topicFilter ?? "") && !isFailure(code) ? ReasonCode.QuotaExceeded : code
+  )
+}
+
+export const isAbout = ({ requests }: PendingSuback, topicFilter: string): boolean =>
+  requests.some((request) => request.topicFilter === topicFilter)
+
+/** A filter as it stands in SUBSCRIBE. */
+export const textOf = ({ filter, group, ordered }: SharedFilter): string => groupKey(group, filter, ordered)
+
 /** [MQTT-3.10.4-1] [MQTT-3.10.4-5] [MQTT-3.11.3-1] */
 export const onUnsubscribe = (state: SessionState, packet: Unsubscribe, out: SessionOutputs): void => {
   const removed: Array<PlainFilter | SharedFilter> = []
-  const reasonCodes = packet.topicFilters.map((topicFilter) => {
+  const { topicFilters } = packet
+  const reasonCodes = topicFilters.map((topicFilter) => {
     const filter = state.subscriptions?.has(topicFilter) === true ? heldFilter(topicFilter) : undefined
     if (filter === undefined) {
       const parsed = parseTopicFilter(topicFilter)
@@ -185,12 +222,13 @@ export const onUnsubscribe = (state: SessionState, packet: Unsubscribe, out: Ses
     if (filter._tag === "Plain") stopReplay(state, topicFilter, out)
     return ReasonCode.Success
   })
-  if (removed.length > 0) out.unsubscribe(removed)
-  const { link } = state
-  const { packetId } = packet
-  // Also when it repeats one that is yet to be committed.
-  out.afterAllCommits(() => {
-    link?.send({ _tag: "Unsuback", packetId, reasonCodes, properties: noProperties })
-    out.tell({ _tag: "Unsubscribed", topicFilters: packet.topicFilters, reasonCodes })
-  })
+  // Behind those that an earlier one took out, if it repeats that one.
+  out.unsubscribe(removed, { link: state.link, packetId: packet.packetId, topicFilters, reasonCodes })
+}
+
+/** The router has taken them out: nothing is added to what the client gets for them. [MQTT-3.10.4-2] */
+export const onUnsubscribed = (pending: PendingUnsuback, out: SessionOutputs): void => {
+  const { link, packetId, reasonCodes, topicFilters } = pending
+  link?.send({ _tag: "Unsuback", packetId, reasonCodes, properties: noProperties })
+  out.tell({ _tag: "Unsubscribed", topicFilters, reasonCodes })
 }

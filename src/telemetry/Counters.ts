@@ -37,6 +37,8 @@ export class Counters {
   droppedNotAuthorized = 0
   droppedNoMembers = 0
   droppedRetainedQuota = 0
+  /** Refused because they would have gone to more sessions or groups than one message may. */
+  droppedFanout = 0
   /** Refused because they could not be put on record. */
   droppedNotStored = 0
   /** Refused because a window of the tenant is used up, and their payload. */

@@ -152,7 +152,9 @@ export class Tenant implements Behaviour<TenantMessage> {
         clientId: message.publisherId,
         published: (_, reasonCode) => settled(!isFailure(reasonCode)),
         // Its node does not wait for room: it was told to send again.
-        routerHasRoom: () => {}
+        routerHasRoom: () => {},
+        // How many may get a message is judged on the node that it was published to.
+        overLimit: () => {}
       }
     )
     if (this.router.takeForwarded(publication, group)) return true

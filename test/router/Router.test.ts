@@ -64,7 +64,7 @@ class Rig {
   }
 
   unsubscribe(peer: Peer, ...texts: ReadonlyArray<string>): void {
-    this.router.signal({ _tag: "Unsubscribe", subscriber: peer, filters: texts.map(parsed) })
+    this.router.signal({ _tag: "Unsubscribe", subscriber: peer, filters: texts.map(parsed), token: 3 })
   }
 }
 

@@ -2,7 +2,7 @@
 
 import type { Forwarding } from "../../src/cluster/Forwarder.ts"
 import type { Qos } from "../../src/protocol/Packet.ts"
-import type { ReasonCode } from "../../src/protocol/ReasonCode.ts"
+import { ReasonCode } from "../../src/protocol/ReasonCode.ts"
 import { Publication } from "../../src/router/Publication.ts"
 import type { SharedGroup } from "../../src/router/SharedGroup.ts"
 import type {
@@ -12,6 +12,7 @@ import type {
   Subscriber,
   Subscription
 } from "../../src/router/Subscriber.ts"
+import type { SharedFilter } from "../../src/topic/TopicFilter.ts"
 
 /** The way to other nodes where there are none. */
 export const alone: Forwarding = {
@@ -32,6 +33,10 @@ export class Peer implements Subscriber, Publisher {
   readonly deliveries: Array<readonly [payload: string, options: DeliveryOptions]> = []
   readonly outcomes: Array<readonly [packetId: number, reasonCode: ReasonCode]> = []
   readonly tokens: Array<readonly [token: number, hasRetained: boolean]> = []
+  /** Shared subscriptions that were refused it. */
+  readonly refused: Array<SharedFilter> = []
+  readonly unsubscribes: Array<number> = []
+  readonly excesses: Array<string> = []
   readonly pages: Array<RetainedPage> = []
   readonly reclaimed: Array<SharedGroup> = []
   rooms = 0
@@ -43,8 +48,12 @@ export class Peer implements Subscriber, Publisher {
     this.deliveries.push([Buffer.from(publication.payload).toString(), options])
     return true
   }
-  subscribed(token: number, hasRetained: boolean): void {
+  subscribed(token: number, hasRetained: boolean, refused: ReadonlyArray<SharedFilter>): void {
     this.tokens.push([token, hasRetained])
+    this.refused.push(...refused)
+  }
+  unsubscribed(token: number): void {
+    this.unsubscribes.push(token)
   }
   retainedPage(page: RetainedPage): void {
     this.pages.push(page)
@@ -57,6 +66,10 @@ export class Peer implements Subscriber, Publisher {
   }
   routerHasRoom(): void {
     this.rooms++
+  }
+  overLimit(publication: Publication, reason: string): void {
+    this.excesses.push(reason)
+    if (publication.packetId !== 0) this.published(publication, ReasonCode.QuotaExceeded)
   }
 
   /** The payloads that came since the last call. */

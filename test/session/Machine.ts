@@ -38,12 +38,13 @@ import { letGo, onBacklogPage } from "../../src/session/refill.ts"
 import {
   type HeldSubscription,
   type PendingSuback,
+  type PendingUnsuback,
   type Refusal,
   type Replay,
   type SessionOutputs,
   SessionState
 } from "../../src/session/SessionState.ts"
-import { onSubscribe, onSubscribed } from "../../src/session/subscriptions.ts"
+import { onSubscribe, onSubscribed, onUnsubscribed } from "../../src/session/subscriptions.ts"
 import { type EnqueueRecord, Recorded, type SessionRecord } from "../../src/storage/DurableRecord.ts"
 import { DurableState } from "../../src/storage/DurableState.ts"
 import type { CommitOutcome } from "../../src/storage/Journal.ts"
@@ -270,7 +271,9 @@ export class Machine implements SessionOutputs {
   /** SUBSCRIBE as far as SUBACK; `hasRetained` is the router's hint. */
   subscribeTo(packet: Partial<Subscribe>, hasRetained = false): void {
     onSubscribe(this.state, subscribePacket(packet), this)
-    for (const output of this.take("Subscribed")) onSubscribed(this.state, output.pending, hasRetained, this)
+    for (const output of this.take("Subscribed")) {
+      onSubscribed(this.state, output.pending, { hasRetained, refused: [] }, this)
+    }
     this.settle()
   }
 
@@ -313,7 +316,9 @@ export class Machine implements SessionOutputs {
 
   /** The router has taken up what it was asked to, and answers. */
   subscribed(): void {
-    for (const output of this.take("Subscribed")) onSubscribed(this.state, output.pending, false, this)
+    for (const output of this.take("Subscribed")) {
+      onSubscribed(this.state, output.pending, { hasRetained: false, refused: [] }, this)
+    }
   }
 
   // What it did
@@ -357,8 +362,13 @@ export class Machine implements SessionOutputs {
   subscribe(subscriptions: ReadonlyArray<HeldSubscription>, pending: PendingSuback): void {
     this.log.push({ _tag: "Subscribed", subscriptions, pending })
   }
-  unsubscribe(filters: ReadonlyArray<PlainFilter | SharedFilter>): void {
-    this.log.push({ _tag: "Unsubscribed", filters })
+  unsubscribe(
+    filters: ReadonlyArray<PlainFilter | SharedFilter>,
+    pending: PendingUnsuback | undefined
+  ): void {
+    if (filters.length > 0) this.log.push({ _tag: "Unsubscribed", filters })
+    // The router answers at once.
+    if (pending !== undefined) this.afterAllCommits(() => onUnsubscribed(pending, this))
   }
   askRetained(replay: Replay, limit: number): void {
     this.log.push({ _tag: "Asked", replay, limit })
@@ -437,6 +447,8 @@ export class Machine implements SessionOutputs {
   retainedPage(): void {}
   reclaim(): void {}
   published(): void {}
+  unsubscribed(): void {}
+  overLimit(): void {}
   routerHasRoom(): void {}
 
   private client(): Link {

@@ -130,7 +130,7 @@ describe("a message of a shared subscription that is in the mailbox", () => {
     session.deliver(messageTo("t", { payload: "old", qos: 1 }), options)
     const filter = parseTopicFilter("$share/g/t")
     if (filter._tag !== "Shared") throw new RangeError("not shared")
-    router.signal({ _tag: "Unsubscribe", subscriber: before, filters: [filter] })
+    router.signal({ _tag: "Unsubscribe", subscriber: before, filters: [filter], token: 0 })
     const after = new Peer("after")
     subscribe(after, "$share/g/t", { qos: 1 })
     session.stop()
