@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import { StorageCounters } from "../../src/storage/StorageCounters.ts"
 import { Counters } from "../../src/telemetry/Counters.ts"
+import { Latencies } from "../../src/telemetry/Latencies.ts"
 import { prometheusName } from "../../src/telemetry/metrics/Metric.ts"
 import { prometheusText } from "../../src/telemetry/metrics/prometheus.ts"
 import { storageMetrics } from "../../src/telemetry/metrics/storage.ts"
@@ -23,10 +24,11 @@ test("names are sound, and no two metrics have one", () => {
   expect(new Set(names).size).toBe(names.length)
 })
 
-const tenantWith = (tenant: string, messagesReceived: number) => ({
-  tenant,
-  counters: Object.assign(new Counters(), { messagesReceived })
-})
+const tenantWith = (tenant: string, messagesReceived: number) => {
+  const latencies = new Latencies()
+  latencies.deliver.record(0.02, messagesReceived)
+  return { tenant, counters: Object.assign(new Counters(), { messagesReceived }), latencies }
+}
 
 describe("tenants", () => {
   const tenants = [
@@ -57,6 +59,13 @@ describe("tenants", () => {
       ["middle", 10],
       ["_other", 1]
     ])
+  })
+
+  test("keep their latencies apart, and those of the others are added up", () => {
+    const text = prometheusText(tenantMetrics(tenants, 1))
+    expect(text).toContain('heddle_deliver_duration_seconds_count{tenant="large"} 100\n')
+    expect(text).toContain('heddle_deliver_duration_seconds_bucket{tenant="_other",le="0.025"} 11\n')
+    expect(text).toContain('heddle_publish_duration_seconds_count{tenant="_other"} 0\n')
   })
 })
 

@@ -7,7 +7,9 @@
  */
 
 import type { Counters } from "../Counters.ts"
-import type { Labels, Metric, MetricFamily, NumberSample } from "./Metric.ts"
+import type { Latencies } from "../Latencies.ts"
+import { Histogram } from "./Histogram.ts"
+import type { HistogramSample, Labels, Metric, MetricFamily, NumberSample } from "./Metric.ts"
 
 /** A number of `Counters`. */
 export type CounterName = {
@@ -86,8 +88,14 @@ export const tenantRows: ReadonlyArray<Row> = [
     ["droppedNoMembers", because("no-members")],
     ["droppedRetainedQuota", because("retained-quota")],
     ["droppedNotStored", because("not-stored")],
-    ["droppedQuota", because("quota")]
+    ["droppedQuota", because("quota")],
+    ["droppedByPolicy", because("policy")],
+    ["droppedFanout", because("fan-out")]
   ),
+  counter("policy.failures", "{call}", "Policies that threw, took too long or answered nonsense", [
+    "policyFailures",
+    {}
+  ]),
   counter("dropped.quota", "By", "Payload that was refused because a window was used up", [
     "bytesDroppedQuota",
     {}
@@ -113,12 +121,24 @@ export const tenantRows: ReadonlyArray<Row> = [
 /** Counters that others keep for themselves, or that are sums of what is shown. */
 export const unshown: ReadonlyArray<CounterName> = ["subscriptions", "connectionsPeak", "sessionsPeak"]
 
+const duration = (name: keyof Latencies, help: string) => ({
+  name,
+  metric: { name: `heddle.${name}.duration`, kind: "histogram", unit: "s", help } as const
+})
+
+export const latencyRows = [
+  duration("publish", "From PUBLISH to its PUBACK or PUBREC"),
+  duration("deliver", "From PUBLISH to the socket of a connected subscriber"),
+  duration("acknowledge", "From there to the subscriber's PUBACK or PUBCOMP")
+]
+
 /** The tenants that are not shown by name. */
 export const OTHER_TENANTS = "_other"
 
 export interface TenantCounters {
   readonly tenant: string
   readonly counters: Readonly<Counters>
+  readonly latencies: Readonly<Latencies>
 }
 
 /** Of all tenants, those with most traffic by name. */
@@ -129,20 +149,37 @@ export const tenantMetrics = (
   const ranked = tenants.length <= shownMax ? tenants : [...tenants].sort(byTraffic)
   const shown = ranked.slice(0, shownMax)
   const others = ranked.slice(shownMax)
-  return tenantRows.map(({ metric, series }) => ({
+  const counted = tenantRows.map(({ metric, series }) => ({
     metric,
-    samples: series.flatMap(([name, labels]) => {
-      const samples: Array<NumberSample> = shown.map(({ counters, tenant }) => ({
-        labels: { tenant, ...labels },
-        value: counters[name]
-      }))
-      if (others.length > 0) {
-        const value = others.reduce((sum, { counters }) => sum + counters[name], 0)
-        samples.push({ labels: { tenant: OTHER_TENANTS, ...labels }, value })
-      }
-      return samples
-    })
+    samples: series.flatMap(([name, labels]) => countsOf(name, labels, shown, others))
   }))
+  const timed = latencyRows.map(({ metric, name }) => ({ metric, samples: timesOf(name, shown, others) }))
+  return [...counted, ...timed]
+}
+
+type Tenants = ReadonlyArray<TenantCounters>
+
+const countsOf = (
+  name: CounterName,
+  labels: Labels,
+  shown: Tenants,
+  others: Tenants
+): ReadonlyArray<NumberSample> => {
+  const samples = shown.map(({ counters, tenant }) => ({
+    labels: { tenant, ...labels },
+    value: counters[name]
+  }))
+  if (others.length === 0) return samples
+  const value = others.reduce((sum, { counters }) => sum + counters[name], 0)
+  return [...samples, { labels: { tenant: OTHER_TENANTS, ...labels }, value }]
+}
+
+const timesOf = (name: keyof Latencies, shown: Tenants, others: Tenants): ReadonlyArray<HistogramSample> => {
+  const samples = shown.map(({ latencies, tenant }) => ({ labels: { tenant }, histogram: latencies[name] }))
+  if (others.length === 0) return samples
+  const histogram = new Histogram()
+  for (const { latencies } of others) histogram.add(latencies[name])
+  return [...samples, { labels: { tenant: OTHER_TENANTS }, histogram }]
 }
 
 const trafficOf = ({ counters }: TenantCounters): number =>
