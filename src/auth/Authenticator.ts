@@ -40,9 +40,11 @@ export interface Identity {
   readonly peer: Peer
   /** What its credentials grant, where they say so: for the `Authorizer` to judge by. */
   readonly rules?: ReadonlyArray<AclRule> | undefined
+  /** The name of the authentication method that has accepted it, where there are several. */
+  readonly method?: string | undefined
   /**
-   * Its client has not connected since the broker started, or has gone: of `username`, `peer` and `rules`
-   * nothing is known.
+   * Its client has not connected since the broker started, or has gone: of `username`, `peer`, `rules`
+   * and `method` nothing is known.
    */
   readonly isAbsent?: boolean | undefined
 }
@@ -58,6 +60,8 @@ export interface Accepted {
   readonly validUntilMs?: number
   /** What the credentials grant, as a token's claims do: becomes `Identity.rules`. */
   readonly rules?: ReadonlyArray<AclRule>
+  /** Who has accepted it, which a chain of methods says: becomes `Identity.method`. */
+  readonly method?: string
   /** For CONNACK: Response Information, given to clients that request it. */
   readonly responseInformation?: string
   /** For CONNACK or the closing AUTH of an enhanced exchange. */

@@ -131,8 +131,9 @@ interface Bounds extends ChainOptions {
   readonly name: string
 }
 
-/** A challenge whose answer is held to the same terms. */
+/** An acceptance with whose it is; a challenge whose answer is held to the same terms. */
 const bounded = (step: AuthenticationStep, bounds: Bounds): AuthenticationStep => {
+  if (step._tag === "Accepted") return { ...step, method: bounds.name }
   if (step._tag !== "Challenge") return step
   const { respond } = step
   const challenge: Challenge = {

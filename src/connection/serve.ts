@@ -39,9 +39,12 @@ import type { AttachRefused } from "../tenant/TenantMessage.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import type { Tenants } from "../tenant/Tenants.ts"
 import type { Connection, ConnectionGone } from "./Connection.ts"
+import { admission, willAsPublished } from "./policyChecks.ts"
 import { Refusal, refusal, refuse, tellRefused } from "./Refusal.ts"
 
 export interface ServeContext {
+  /** The ban on a client, its user or its address, if there is one. */
+  readonly banOf: (identity: Identity) => { readonly reason: string } | undefined
   readonly authenticator: Authenticator["Type"]
   readonly authorizer: Authorizer["Type"]
   readonly balancer: ClientBalancer["Type"]
@@ -97,7 +100,8 @@ const shakeHands = (connection: Connection, connect: Connect, context: ServeCont
       clientId,
       username: connect.username,
       peer: connection.wire.peer,
-      rules: accepted.rules
+      rules: accepted.rules,
+      method: accepted.method
     }
     return andThen(context.tenants.get(identity.tenant), (tenant) =>
       judge({ connection, connect, accepted, identity, tenant }, context)
@@ -123,15 +127,17 @@ const judge = (newcomer: Newcomer, context: ServeContext): Step<void> => {
   if (!serves(tenant.settings, protocolVersion)) {
     return refusal(ReasonCode.UnsupportedProtocolVersion, "this protocol version is turned off")
   }
-  return andThen(context.authorizer.permissions(identity), (granted) => {
-    const permissions = failClosed(granted)
-    return andThen(checkWill(connect, { permissions, settings: tenant.settings }, context), () =>
-      andThen(protocolVersion === 5 ? redirect(identity, context) : Effect.void, () => {
-        enter(newcomer, permissions, context)
-        return Effect.void
-      })
-    )
-  })
+  return andThen(admission(tenant.policy, identity, connect), () =>
+    andThen(context.authorizer.permissions(identity), (granted) => {
+      const permissions = failClosed(granted)
+      return andThen(checkWill(newcomer, permissions, context), () =>
+        andThen(protocolVersion === 5 ? redirect(identity, context) : Effect.void, () => {
+          enter(newcomer, permissions, context)
+          return Effect.void
+        })
+      )
+    })
+  )
 }
 
 /** The tenant lets nobody in. One that is drained says where else to go, if anybody knows. */
@@ -147,6 +153,9 @@ const turnAway = (
 
 const enter = (newcomer: Newcomer, permissions: Permissions, context: ServeContext): void => {
   const { accepted, connect, connection, identity, tenant } = newcomer
+  // It may have been banned since it said who it is.
+  const ban = context.banOf(identity)
+  if (ban !== undefined) return refuse(connection, new Refusal(ReasonCode.Banned, ban.reason), context.report)
   const packetBytesMax = Math.min(context.packetBytesMax(), tenant.settings.packetBytesMax)
   connection.allow(packetBytesMax)
   tenant.admit({
@@ -288,12 +297,12 @@ const serves = (settings: TenantSettings, version: ProtocolVersion): boolean =>
 
 /** A will that could not be published is refused now rather than found wanting later. */
 const checkWill = (
-  connect: Connect,
-  granted: { readonly permissions: Permissions; readonly settings: TenantSettings },
+  { connect, identity, tenant }: Newcomer,
+  permissions: Permissions,
   context: ServeContext
 ): Step<void> => {
   const { will } = connect
-  const { permissions, settings } = granted
+  const { settings } = tenant
   if (will === undefined) return Effect.void
   // [MQTT-3.2.2-12]
   if (will.qos > settings.maximumQos)
@@ -307,10 +316,14 @@ const checkWill = (
   }
   const invalid: PublishRefusal | undefined = refusalOfTopic(will.topic, settings)
   if (invalid !== undefined) return refusal(invalid.reasonCode, `will: ${invalid.reason}`)
-  return andThen(context.settle([permissions.publish(will.topic, will.qos, will.retain)]), ([allowed]) =>
-    allowed === true ? Effect.void : refusal(ReasonCode.NotAuthorized, "the client may not publish its will")
+  return andThen(willAsPublished(will, identity, tenant), ({ qos, retain, topic }) =>
+    andThen(context.settle([permissions.publish(topic, qos, retain)]), ([allowed]) =>
+      allowed === true ? Effect.void : refusal(ReasonCode.NotAuthorized, unpublishableWill)
+    )
   )
 }
+
+const unpublishableWill = "the client may not publish its will"
 
 const redirect = (identity: Identity, context: ServeContext): Step<void> =>
   andThen(context.balancer.redirect(identity), (elsewhere) => {

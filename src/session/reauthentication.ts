@@ -61,7 +61,7 @@ export const onAuthenticated = (state: SessionState, step: AuthenticationStep, o
         })
       }
       state.validUntilMs = step.validUntilMs ?? 0
-      state.identity = { ...state.identity, rules: step.rules }
+      state.identity = { ...state.identity, rules: step.rules, method: step.method }
       out.renewPermissions()
       return sendAuth(ReasonCode.Success, method, step.authenticationData, out)
   }

@@ -29,13 +29,9 @@ export interface PasswordMethodOptions {
 }
 
 export const passwordMethod = (options: PasswordMethodOptions): Effect.Effect<AuthenticationMethod> =>
-  Effect.map(Effect.makeSemaphore(options.concurrency), (turns) => {
-    const { concurrency, users, verify = verifyPassword, waitingMax } = options
+  Effect.map(makeVerifier(options), (verified) => {
+    const { users } = options
     const decoys = makeDecoys()
-    let under = 0
-    const verified = (password: Uint8Array, hash: PasswordHash): Effect.Effect<boolean> =>
-      turns.withPermits(1)(Effect.uninterruptible(Effect.promise(() => verify(password, hash))))
-
     return {
       name: "password-file",
       authenticate: ({ authenticationMethod, password, username }) =>
@@ -43,16 +39,33 @@ export const passwordMethod = (options: PasswordMethodOptions): Effect.Effect<Au
           if (username === undefined || password === undefined || authenticationMethod !== undefined) {
             return Effect.succeed(notMine)
           }
-          if (under >= concurrency + waitingMax) return Effect.succeed(busy)
-          under++
           const user = users().get(username)
           const hash = user?.hash ?? decoys(username, users())
-          return verified(password, hash).pipe(
-            Effect.map((isRight) => verdictOn(user, isRight)),
-            Effect.ensuring(Effect.sync(() => under--))
+          return Effect.map(verified(password, hash), (isRight) =>
+            isRight === "busy" ? busy : verdictOn(user, isRight)
           )
         })
     }
+  })
+
+/** Whether a password is the one that was hashed; `busy` when too many wait for that. */
+export type Verifier = (password: Uint8Array, hash: PasswordHash) => Effect.Effect<boolean | "busy">
+
+export const makeVerifier = ({
+  concurrency,
+  verify = verifyPassword,
+  waitingMax
+}: Pick<PasswordMethodOptions, "concurrency" | "waitingMax" | "verify">): Effect.Effect<Verifier> =>
+  Effect.map(Effect.makeSemaphore(concurrency), (turns) => {
+    let under = 0
+    return (password, hash) =>
+      Effect.suspend((): Effect.Effect<boolean | "busy"> => {
+        if (under >= concurrency + waitingMax) return Effect.succeed("busy")
+        under++
+        return turns
+          .withPermits(1)(Effect.uninterruptible(Effect.promise(() => verify(password, hash))))
+          .pipe(Effect.ensuring(Effect.sync(() => under--)))
+      })
   })
 
 const verdictOn = (user: PasswordUser | undefined, isRight: boolean): Verdict => {
@@ -66,7 +79,7 @@ export const acceptedAs = ({ tenant, username }: PasswordUser): Accepted => ({
   principal: username
 })
 
-const busy: Refused = {
+export const busy: Refused = {
   _tag: "Refused",
   reasonCode: ReasonCode.ServerBusy,
   reason: "too many clients authenticate at a time"

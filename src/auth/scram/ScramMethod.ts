@@ -10,12 +10,12 @@
 import { createHmac, randomBytes } from "node:crypto"
 import * as Effect from "effect/Effect"
 import { ReasonCode } from "../../protocol/ReasonCode.ts"
-import type { Refused } from "../Authenticator.ts"
+import type { Accepted, Challenge, Refused } from "../Authenticator.ts"
 import { type AuthenticationMethod, notMine, type Verdict } from "../Chain.ts"
-import type { PasswordUser, PasswordUsers } from "../password/PasswordFile.ts"
+import type { PasswordUsers } from "../password/PasswordFile.ts"
 import { defaultHashCost, type ScramKeys } from "../password/PasswordHash.ts"
 import { acceptedAs } from "../password/PasswordMethod.ts"
-import { type ClientFirst, judgeClientFinal, parseClientFirst, serverFirst } from "./Scram.ts"
+import { judgeClientFinal, parseClientFirst, type ScramExchange, serverFirst } from "./Scram.ts"
 
 export const SCRAM_METHOD = "SCRAM-SHA-256"
 
@@ -26,31 +26,22 @@ export interface ScramMethodOptions {
   readonly newNonce?: () => string
 }
 
+export const newServerNonce = (): string => randomBytes(18).toString("base64")
+
 export const scramMethod = ({
-  newNonce = () => randomBytes(18).toString("base64"),
+  newNonce = newServerNonce,
   users
 }: ScramMethodOptions): AuthenticationMethod => {
-  const decoy = makeDecoy()
+  const decoy = makeDecoys()
   const begin = (data: Uint8Array | undefined): Verdict => {
     const first = parseClientFirst(data)
-    return first === undefined ? malformed : challenge(first)
-  }
-  const challenge = (first: ClientFirst): Verdict => {
-    const all = users()
-    const user = all.get(first.username)
+    if (first === undefined) return malformed
+    const user = users().get(first.username)
     const isKnown = user?.hash._tag === "Scram"
-    const keys = user?.hash._tag === "Scram" ? user.hash : decoy(first.username, all)
-    const serverNonce = newNonce()
-    const message = serverFirst(first, serverNonce, keys)
-    return {
-      _tag: "Challenge",
-      authenticationData: Buffer.from(message),
-      respond: (data) =>
-        Effect.sync(() => {
-          const final = judgeClientFinal({ first, serverFirst: message, serverNonce, keys }, data)
-          return final === undefined || !isKnown ? wrongProof : accepted(user, final)
-        })
-    }
+    const keys = user?.hash._tag === "Scram" ? user.hash : decoy(first.username, users())
+    return challengeOf({ first, keys, serverNonce: newNonce() }, () =>
+      Effect.succeed(isKnown ? acceptedAs(user) : wrongProof)
+    )
   }
   return {
     name: "scram",
@@ -61,25 +52,40 @@ export const scramMethod = ({
   }
 }
 
-const accepted = (user: PasswordUser, final: string) => ({
-  ...acceptedAs(user),
-  authenticationData: Buffer.from(final)
-})
+/** The server's first message; `proved` says what becomes of a client that has the password of the keys. */
+export const challengeOf = (
+  { first, keys, serverNonce }: Pick<ScramExchange, "first" | "keys" | "serverNonce">,
+  proved: () => Effect.Effect<Accepted | Refused>
+): Challenge => {
+  const message = serverFirst(first, serverNonce, keys)
+  return {
+    _tag: "Challenge",
+    authenticationData: Buffer.from(message),
+    respond: (data) =>
+      Effect.suspend(() => {
+        const final = judgeClientFinal({ first, serverFirst: message, serverNonce, keys }, data)
+        if (final === undefined) return Effect.succeed(wrongProof)
+        return Effect.map(proved(), (step) =>
+          step._tag === "Accepted" ? { ...step, authenticationData: Buffer.from(final) } : step
+        )
+      })
+  }
+}
 
-const wrongProof: Refused = {
+export const wrongProof: Refused = {
   _tag: "Refused",
   reasonCode: ReasonCode.NotAuthorized,
   reason: "unknown user or wrong password"
 }
 
-const malformed: Refused = {
+export const malformed: Refused = {
   _tag: "Refused",
   reasonCode: ReasonCode.NotAuthorized,
   reason: "the authentication data is not the first message of SCRAM-SHA-256"
 }
 
 /** Keys that nobody can have the password of, with a salt that depends on the name and a secret. */
-const makeDecoy = (): ((username: string, users: PasswordUsers) => ScramKeys) => {
+export const makeDecoys = (): ((username: string, users: PasswordUsers) => ScramKeys) => {
   const secret = randomBytes(32)
   let of: PasswordUsers | undefined
   let costs: ReadonlyArray<number> = []

@@ -45,8 +45,9 @@ export const userOf = (row: Row): StoredUser => ({
   changedAtMs: numberAt(row, 6)
 })
 
+/** Without where somebody wrote them, which is of that place only. */
 export const rulesText = (rules: StoredUser["rules"]): string | null =>
-  rules === undefined ? null : JSON.stringify(rules)
+  rules === undefined ? null : JSON.stringify(rules.map(({ source: _, ...rule }) => rule))
 
 /** hour, tenant, writer, and the totals in the order of their names in `UsageRow`. */
 export const usageOf = (row: Row): UsageRow => ({
