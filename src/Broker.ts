@@ -18,7 +18,8 @@ import type * as Scope from "effect/Scope"
 import { Dispatcher } from "./actor/Dispatcher.ts"
 import { Timekeeper } from "./actor/Timekeeper.ts"
 import { Authenticator, type Identity, soundStep } from "./auth/Authenticator.ts"
-import { Authorizer, failClosed, settleDecisions } from "./auth/Authorizer.ts"
+import { Authorizer, answersTo, failClosed, settleDecisions } from "./auth/Authorizer.ts"
+import { BanList } from "./auth/guard/BanList.ts"
 import type { Destination } from "./cluster/Destination.ts"
 import type { LeaseHeld } from "./cluster/Leases.ts"
 import type { ClusterUnavailable, Membership } from "./cluster/Membership.ts"
@@ -48,6 +49,8 @@ import type { StorageError } from "./storage/StorageError.ts"
 import type { Counters } from "./telemetry/Counters.ts"
 import { type Administration, administrationOf } from "./tenant/administration.ts"
 import { ClientBalancer, type Redirect } from "./tenant/ClientBalancer.ts"
+import { policyOf } from "./tenant/policy/governed.ts"
+import { TenantPolicy } from "./tenant/policy/TenantPolicy.ts"
 import { restoreTenants } from "./tenant/restoreTenants.ts"
 import type { TenantContext } from "./tenant/TenantContext.ts"
 import { TenantDirectory } from "./tenant/TenantDirectory.ts"
@@ -220,6 +223,7 @@ const make = (
     const timekeeper = yield* Timekeeper.make()
     const forwarder = yield* makeForwarder(dispatcher, timekeeper)
     const balancer = yield* ClientBalancer
+    const policies = yield* TenantPolicy
     const context: TenantContext = {
       dispatcher,
       timekeeper,
@@ -227,6 +231,7 @@ const make = (
       random: yield* randomNumbers,
       forwarding: (tenant) => forwarder.of(tenant),
       redirect: (identity) => elsewhereOf(balancer, identity),
+      policy: (tenant, counters) => policyOf(policies, tenant, { counters, report }),
       services: { journal, readQueue, ...askedServices(authenticator, authorizer) }
     }
     const tenants = yield* makeTenants(context, options)
@@ -240,6 +245,7 @@ const make = (
       dispatcher,
       timekeeper,
       serve: {
+        banOf: yield* banLookup,
         authenticator,
         authorizer,
         balancer,
@@ -278,6 +284,15 @@ const make = (
     }
   })
 
+/** Bans that are in force when a client enters; a broker without a list of them has none. */
+const banLookup: Effect.Effect<ServeContext["banOf"]> = Effect.map(
+  Effect.serviceOption(BanList),
+  Option.match({
+    onNone: () => () => undefined,
+    onSome: (bans) => (identity) => bans.ofClient(identity) ?? bans.ofAddress(identity.peer.address)
+  })
+)
+
 /** How long a balancer may think about a client that has to leave in any case. */
 const BALANCER_MS_MAX = 5000
 
@@ -297,8 +312,9 @@ const elsewhereOf = (
 const askedServices = (
   authenticator: Authenticator["Type"],
   authorizer: Authorizer["Type"]
-): Pick<SessionServices, "settle" | "authenticate" | "permissions"> => ({
+): Pick<SessionServices, "settle" | "answers" | "authenticate" | "permissions"> => ({
   settle: settleDecisions,
+  answers: answersTo,
   permissions: (identity) =>
     Effect.map(
       Effect.suspend(() => authorizer.permissions(identity)),

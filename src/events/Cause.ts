@@ -13,6 +13,7 @@ export type Cause =
   | "bad-authentication-method"
   | "banned"
   | "not-authorized"
+  | "refused-by-policy"
   | "credentials-expired"
   | "reauthentication-failed"
   | "authentication-aborted"

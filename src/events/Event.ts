@@ -24,6 +24,7 @@ export type DropReason =
   | "retained-quota"
   | "tenant-queue-full"
   | "not-stored"
+  | "refused-by-policy"
 
 interface OfClient {
   readonly tenant: string
@@ -35,6 +36,13 @@ export interface SubscriptionEvent {
   readonly _tag: "Subscribed" | "Unsubscribed"
   readonly topicFilters: ReadonlyArray<string>
   readonly reasonCodes: ReadonlyArray<number>
+}
+
+/** Permissions have changed, and a subscription that the session held is not allowed any more. */
+export interface SubscriptionRevoked {
+  readonly _tag: "SubscriptionRevoked"
+  readonly topicFilter: string
+  readonly reason: string
 }
 
 /** A client of a tenant comes, goes, or changes what it wants. */
@@ -125,12 +133,7 @@ export type RefusalEvent =
     } & OfClient)
   /** A limit of the tenant was reached; `clientId` is "" where nobody in particular reached it. */
   | ({ readonly _tag: "QuotaReached"; readonly resource: string; readonly outcome: string } & OfClient)
-  /** Permissions have changed, and a live subscription is not allowed any more. */
-  | ({
-      readonly _tag: "SubscriptionRevoked"
-      readonly topicFilter: string
-      readonly reason: string
-    } & OfClient)
+  | (SubscriptionRevoked & OfClient)
   /** A policy threw, took too long or answered nonsense: its answer was taken for no. */
   | ({ readonly _tag: "PolicyFailed"; readonly hook: string; readonly reason: string } & OfClient)
 

@@ -117,6 +117,16 @@ export class Publication implements PublishContent {
     return publication
   }
 
+  /** The message as one receiver gets it: with other content. */
+  withContent(content: PublishContent): Publication {
+    const { publisherId, qos, retain, traceContext } = this
+    const header = { qos, retain, messageExpiryInterval: -1 }
+    const origin = { publisher: undefined, publisherId, packetId: 0, epoch: 0, receivedAtMs: 0 }
+    const changed = new Publication(content, header, origin)
+    changed.traceContext = traceContext
+    return changed
+  }
+
   get payloadBytes(): number {
     return this.payloadEnd - this.payloadStart
   }

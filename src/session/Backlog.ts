@@ -11,11 +11,16 @@ import type { QueueIndex } from "../storage/DurableState.ts"
 import { type OutboundEntry, Phase } from "./OutboundEntry.ts"
 import type { OutboundQueue } from "./OutboundQueue.ts"
 
+/** Two numbers in arrays. */
+const RECORD_BYTES = 16
+
 export class Backlog {
   private positions: Array<number> = []
   private weights: Array<number> = []
   private head = 0
   private weight = 0
+  /** Of those in memory. */
+  private tailWeight = 0
   /** Messages on record below this position were sent to the client: they do not wait, they are in flight. */
   private sentBefore = 0
   private sentCount = 0
@@ -49,6 +54,11 @@ export class Backlog {
     return this.weight
   }
 
+  /** What it takes in memory, beside the messages' own objects. */
+  get memoryBytes(): number {
+    return this.tailWeight + this.onRecord * RECORD_BYTES
+  }
+
   /** Messages of which only position and weight are here. */
   get onRecord(): number {
     return this.positions.length - this.head
@@ -68,6 +78,7 @@ export class Backlog {
     this.tail.push(entry)
     this.tailCount++
     this.weight += entry.publication.bytes
+    this.tailWeight += entry.publication.bytes
   }
 
   /** Takes the oldest message on record out of the list; its position. */
@@ -122,6 +133,7 @@ export class Backlog {
     entry.phase = Phase.Gone
     this.tailCount--
     this.weight -= entry.publication.bytes
+    this.tailWeight -= entry.publication.bytes
   }
 
   /** Entries that are in memory, oldest first. */
@@ -173,6 +185,7 @@ export class Backlog {
     this.tail.shift()
     this.tailCount--
     this.weight -= entry.publication.bytes
+    this.tailWeight -= entry.publication.bytes
   }
 
   private record(position: number, bytes: number): void {

@@ -14,17 +14,24 @@
 import type { Behaviour } from "../actor/Actor.ts"
 import type { Mailbox } from "../actor/Mailbox.ts"
 import type { Delivery } from "../router/Subscriber.ts"
+import type { Gate } from "../tenant/quota/Gate.ts"
 import { onDeadline } from "./expiry.ts"
 import { onPublished } from "./inbound.ts"
 import { Phase } from "./OutboundEntry.ts"
 import { type Delivered, deliver, dropUnstored, pump } from "./outbound.ts"
 import { onAuthenticated } from "./reauthentication.ts"
 import { letGo, onBacklogPage } from "./refill.ts"
+import { onJudged, onPermissions } from "./rejudge.ts"
 import { onRetainedPage } from "./replay.ts"
 import type { LifecycleMessage, SessionMessage } from "./SessionMessage.ts"
 import { SessionReader } from "./SessionReader.ts"
+import { onDeliveryVerdict } from "./screenedDelivery.ts"
 import { giveBack } from "./sharing.ts"
+import { throttledUntilMs } from "./throttle.ts"
 import { viewOf } from "./view.ts"
+
+/** What is read when a rate allows it; the rest has a turn of its own. */
+const READ_AT_DEADLINE = 64
 
 export class Session extends SessionReader implements Behaviour<SessionMessage> {
   protected self(): Session {
@@ -60,6 +67,7 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
       case "Drained":
         return message.link === state.link ? this.drained(nowMs, budget) : 1
       case "RetainedPage":
+        this.payReplay(message, nowMs)
         onRetainedPage(state, message, nowMs, this)
         return 1 + message.publications.length
       case "Subscribed":
@@ -75,6 +83,14 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
       case "Decided":
         if (message.link === state.link) this.proceed(message.allowed, nowMs)
         return this.read(nowMs, budget)
+      case "PolicyAnswered":
+        if (message.link === state.link) this.proceedScreened(message.verdicts, nowMs)
+        return this.read(nowMs, budget)
+      case "DeliveryJudged":
+        if (message.link === state.link) onDeliveryVerdict(state, message, () => pump(state, nowMs, this))
+        return 1
+      case "MayPass":
+        return this.pass(message.gate, nowMs, budget)
       case "Stored":
         this.settleStored(nowMs)
         return 1
@@ -113,7 +129,11 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
         if (message.link === state.link) onAuthenticated(state, message.step, this)
         break
       case "Permitted":
-        if (message.link === state.link) state.permissions = message.permissions
+        // Who has connected since was asked about anew.
+        if (message.identity === state.identity) onPermissions(state, message.permissions, nowMs, this)
+        break
+      case "Judged":
+        onJudged(state, message, nowMs, this)
         break
       case "Close":
         if (message.covers?.(state.identity) !== false) this.close(message.ending)
@@ -122,7 +142,7 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
         this.purge(message.withWill, nowMs)
         break
       case "Inspect":
-        message.reply(viewOf(state, message.topic, this.actor.mailLength))
+        message.reply(viewOf(state, message.inquiry, this.actor.mailLength))
         break
       case "Orphaned":
         // The broker ended without its clients having left: they are lost now, wills and all.
@@ -132,6 +152,7 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
         this.resubscribe()
         break
       case "Deadline":
+        this.goOn(nowMs)
         if (onDeadline(state, nowMs, this)) this.end("expired")
         break
     }
@@ -155,6 +176,32 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
     if (!isHeld || delivered === "kept") return
     if (delivered === "done") this.settleAfterCommit(publication)
     else publication.settle(false)
+  }
+
+  /** It is the session's turn at a gate of its tenant: for a packet, or for something to be sent. */
+  private pass(gate: Gate, nowMs: number, budget: number): number {
+    const { quota } = this.state
+    if (gate === quota?.replaying) this.askDelayed(gate, nowMs)
+    else if (gate === quota?.sending) {
+      pump(this.state, nowMs, this)
+      gate.release(this, nowMs)
+    } else {
+      this.takeThrottled(nowMs)
+      gate.release(this, nowMs)
+      return this.read(nowMs, budget)
+    }
+    return 1
+  }
+
+  /** What waited for the connection's own rates goes on, if it is time. */
+  private goOn(nowMs: number): void {
+    const { state } = this
+    const untilMs = throttledUntilMs(state)
+    if (untilMs !== 0 && untilMs <= nowMs) {
+      this.takeThrottled(nowMs)
+      this.read(nowMs, READ_AT_DEADLINE)
+    }
+    if (state.sendsAtMs !== 0 && state.sendsAtMs <= nowMs) pump(state, nowMs, this)
   }
 
   /** Messages have come onto the record: QoS 2 may be sent, and what is not to be sent now let go. */

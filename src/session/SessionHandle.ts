@@ -17,6 +17,7 @@ import type { Publication } from "../router/Publication.ts"
 import type { Router } from "../router/Router.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, RetainedPage } from "../router/Subscriber.ts"
+import type { Gate } from "../tenant/quota/Gate.ts"
 import type { SharedFilter } from "../topic/TopicFilter.ts"
 import type { Link } from "./Link.ts"
 import type { Session } from "./Session.ts"
@@ -120,6 +121,16 @@ export abstract class SessionHandle extends Deadline {
     return this.actor.stopped
   }
 
+  /** Whether a client is there or on its way, and whether the session outlives its connection. */
+  get presence(): { readonly isPresent: boolean; readonly isPersistent: boolean } {
+    return this.state.account.presence
+  }
+
+  /** A client has been let in and its attachment is on its way. */
+  expect(isPersistent: boolean): void {
+    this.state.account.expect(this.state, isPersistent)
+  }
+
   /** For lifecycle messages, whose number others bound. */
   signal(message: SessionMessage): void {
     this.actor.signal(message)
@@ -161,6 +172,10 @@ export abstract class SessionHandle extends Deadline {
 
   retainedPage(page: RetainedPage): void {
     this.actor.signal(page)
+  }
+
+  mayPass(gate: Gate): void {
+    this.actor.signal({ _tag: "MayPass", gate })
   }
 
   reclaim(group: SharedGroup): void {

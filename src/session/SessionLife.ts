@@ -45,6 +45,7 @@ export abstract class SessionLife extends SessionOutlet {
     const { identity, link } = message
     const { state } = this
     this.attaches++
+    state.account.arrived()
     const hadSession = state.isStored
     if (state.link !== undefined) {
       const { clientId, peer, tenant } = identity
@@ -132,7 +133,8 @@ export abstract class SessionLife extends SessionOutlet {
   stop(): void {
     this.wheel.cancel(this)
     this.router.forget(this)
-    this.unaccount()
+    this.state.quota?.forget(this, this.services.nowMs())
+    this.state.account.close()
     this.actor.stop()
   }
 

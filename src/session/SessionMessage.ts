@@ -9,12 +9,15 @@ import type { ClientPacket } from "../protocol/Packet.ts"
 import type { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { Delivery, RetainedPage } from "../router/Subscriber.ts"
+import type { DeliverVerdict, PublishVerdict, SubscribeVerdict } from "../tenant/policy/Verdict.ts"
+import type { Gate } from "../tenant/quota/Gate.ts"
 import type { Attachment } from "./attach.ts"
 import type { Ending, Link } from "./Link.ts"
 import type { BacklogPage } from "./refill.ts"
 import type { Session } from "./Session.ts"
-import type { SubscribeAnswer } from "./SessionState.ts"
-import type { SessionView } from "./view.ts"
+import type { Judged, SubscribeAnswer } from "./SessionState.ts"
+import type { Line } from "./screenedDelivery.ts"
+import type { Inquiry, SessionView } from "./view.ts"
 
 /** A link as its session reads from it. */
 export interface ClientLink extends Link {
@@ -46,6 +49,14 @@ export interface Lost {
   readonly isShutdown: boolean
 }
 
+/** The permissions of an identity have been asked for again. */
+export interface Permitted {
+  readonly _tag: "Permitted"
+  readonly identity: Identity
+  /** Undefined when there was no answer. */
+  readonly permissions: Permissions | undefined
+}
+
 export type SessionMessage =
   | Delivery
   | Attach
@@ -63,13 +74,27 @@ export type SessionMessage =
   | { readonly _tag: "Subscribed"; readonly token: number; readonly answer: SubscribeAnswer }
   | { readonly _tag: "Unsubscribed"; readonly token: number }
   | { readonly _tag: "RouterHasRoom" }
+  /** It is the session's turn at a rate of its tenant. */
+  | { readonly _tag: "MayPass"; readonly gate: Gate }
   /** Messages of the queue have been put on record, or could not be. */
   | { readonly _tag: "Stored" }
   | { readonly _tag: "StorageRelieved" }
   | { readonly _tag: "Reclaim"; readonly group: SharedGroup }
   | { readonly _tag: "Decided"; readonly link: Link | undefined; readonly allowed: ReadonlyArray<boolean> }
+  | {
+      readonly _tag: "PolicyAnswered"
+      readonly link: Link | undefined
+      readonly verdicts: ReadonlyArray<PublishVerdict | SubscribeVerdict>
+    }
+  | {
+      readonly _tag: "DeliveryJudged"
+      readonly link: Link | undefined
+      readonly line: Line
+      readonly verdict: DeliverVerdict
+    }
   | { readonly _tag: "Authenticated"; readonly link: Link | undefined; readonly step: AuthenticationStep }
-  | { readonly _tag: "Permitted"; readonly link: Link | undefined; readonly permissions: Permissions }
+  | Permitted
+  | ({ readonly _tag: "Judged" } & Judged)
   | {
       readonly _tag: "Close"
       readonly ending: Ending
@@ -77,10 +102,10 @@ export type SessionMessage =
       readonly covers?: (identity: Identity) => boolean
     }
   | { readonly _tag: "Purge"; readonly withWill: boolean }
-  /** Somebody wants to know how the session is, and which of its subscriptions a topic matches. */
+  /** Somebody wants to know how the session is. */
   | {
       readonly _tag: "Inspect"
-      readonly topic: string | undefined
+      readonly inquiry: Inquiry
       readonly reply: (view: SessionView) => void
     }
   | { readonly _tag: "Resubscribe" }
@@ -100,4 +125,6 @@ type TrafficTag =
   | "Unsubscribed"
   | "RouterHasRoom"
   | "Decided"
+  | "PolicyAnswered"
+  | "DeliveryJudged"
   | "Stored"

@@ -5,30 +5,45 @@
  * What concerns the record is in `SessionRecorder`.
  */
 
+import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type { AuthenticationStep } from "../auth/Authenticator.ts"
-import type { Decision } from "../auth/Authorizer.ts"
+import type { Decision, Permissions } from "../auth/Authorizer.ts"
 import type { AckTag, ServerControlPacket, Will } from "../protocol/Packet.ts"
 import type { PublishHeader } from "../protocol/PublishWriter.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { Publication } from "../router/Publication.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
+import type { RetainedPage } from "../router/Subscriber.ts"
 import type { SessionRecord } from "../storage/DurableRecord.ts"
 import { StorageError } from "../storage/StorageError.ts"
+import {
+  type Answer,
+  type DeliverVerdict,
+  drop,
+  isAnswered,
+  type PublishVerdict,
+  refuse,
+  type SubscribeVerdict
+} from "../tenant/policy/Verdict.ts"
+import type { Gate } from "../tenant/quota/Gate.ts"
 import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
 import type { Backlog } from "./Backlog.ts"
 import type { Ending } from "./Link.ts"
 import type { AuthRequest } from "./reauthentication.ts"
-import { refusalOfTopic } from "./refusals.ts"
+import { type PublishRefusal, refusalOfTopic } from "./refusals.ts"
 import { SessionRecorder } from "./SessionRecorder.ts"
 import type {
   HeldSubscription,
+  JudgedFilter,
   PendingSuback,
   PendingUnsuback,
   Replay,
   SessionOutputs,
   SubscribeAnswer
 } from "./SessionState.ts"
+import type { Line } from "./screenedDelivery.ts"
+import { screenWill } from "./screening.ts"
 import { isAbout, onSubscribed, onUnsubscribed, takeBack, textOf } from "./subscriptions.ts"
 
 /** What is read back of a backlog at a time. */
@@ -58,6 +73,8 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
   /** SUBSCRIBEs and UNSUBSCRIBEs that the router is working on, by token. */
   private awaited: Map<number, AwaitedSuback | AwaitedUnsuback> | undefined
   private nextToken = 1
+  /** A page of retained messages that waits for the tenant's rates. */
+  private delayedReplay: { readonly replay: Replay; readonly limit: number } | undefined
   /** How many filters they have, each packet one at least. */
   protected filtersUnderWay = 0
 
@@ -177,8 +194,34 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
     this.filtersUnderWay = 0
   }
 
+  /** What it costs is known when the page is there: until then no other session of the tenant asks. */
   askRetained(replay: Replay, limit: number): void {
-    this.router.signal({ _tag: "RetainedRequest", subscriber: this, limit, ...replay })
+    const { clientId, counters, quota } = this.state
+    const nowMs = this.services.nowMs()
+    if (quota?.replaying.isLimited !== true || quota.replaying.occupy(this, nowMs)) {
+      this.router.signal({ _tag: "RetainedRequest", subscriber: this, limit, ...replay })
+      return
+    }
+    if (this.delayedReplay === undefined) counters.throttledReplays++
+    this.delayedReplay = { replay, limit }
+    const { resource } = quota.replaying
+    if (resource !== undefined) quota.reached(resource, clientId, "delayed", nowMs)
+  }
+
+  /** It is the session's turn to be given retained messages. */
+  protected askDelayed(gate: Gate, nowMs: number): void {
+    const { delayedReplay } = this
+    this.delayedReplay = undefined
+    if (delayedReplay === undefined || !this.isConnected) gate.release(this, nowMs)
+    else this.askRetained(delayedReplay.replay, delayedReplay.limit)
+  }
+
+  protected payReplay({ publications }: RetainedPage, nowMs: number): void {
+    const { quota } = this.state
+    if (quota?.replaying.isLimited !== true) return
+    const bytes = publications.reduce((sum, publication) => sum + publication.bytes, 0)
+    quota.replaying.pay(publications.length, bytes, nowMs)
+    quota.replaying.release(this, nowMs)
   }
 
   groupOf(key: string): SharedGroup | undefined {
@@ -197,24 +240,29 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
     this.router.signal({ _tag: "Redispatch", group, publications })
   }
 
-  /** [MQTT-3.1.2-8]; its topic is judged again now, because permissions may have changed since CONNECT. */
+  /** [MQTT-3.1.2-8]; it is judged again now, because permissions may have changed since CONNECT. */
   publishWill(will: Will, record: SessionRecord | undefined): void {
     const { state } = this
     const { identity } = state
-    const publish = () => {
+    const publish = (screened: Will) => {
       state.counters.messagesReceived++
       this.services.report({
         _tag: "WillPublished",
         tenant: identity.tenant,
         clientId: identity.clientId,
-        topic: will.topic
+        topic: screened.topic
       })
       const receivedAtMs = this.services.nowMs()
-      const publication = Publication.fromWill(will, { publisher: this, packetId: 0, epoch: 0, receivedAtMs })
+      const publication = Publication.fromWill(screened, {
+        publisher: this,
+        packetId: 0,
+        epoch: 0,
+        receivedAtMs
+      })
       if (record !== undefined) this.gather(publication, record, false)
       this.router.signal(publication)
     }
-    const refuse = () => {
+    const refuseWill = (refusal: PublishRefusal) => {
       if (record !== undefined) {
         this.append({ records: [record], mayWait: false, isRefusable: false, committed: () => {} })
       }
@@ -224,15 +272,18 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
         qos: will.qos,
         retain: will.retain,
         isWill: true,
-        reasonCode: ReasonCode.NotAuthorized,
-        reason: "the will may not be published to this topic"
+        ...refusal
       })
     }
-    if (refusalOfTopic(will.topic, state.settings) !== undefined) return refuse()
+    if (refusalOfTopic(will.topic, state.settings) !== undefined) return refuseWill(unauthorizedWill)
     // The tenant's fiber, not the actor's: the will outlives the session that left it.
-    this.services.decideLater(state.permissions.publish(will.topic, will.qos, will.retain), (allowed) =>
-      allowed ? publish() : refuse()
-    )
+    this.services.answerLater(screenWill(will, state), (screened) => {
+      if (screened._tag === "Refused") return refuseWill(screened.refusal)
+      const { qos, retain, topic } = screened.will
+      this.services.decideLater(state.permissions.publish(topic, qos, retain), (allowed) =>
+        allowed ? publish(screened.will) : refuseWill(unauthorizedWill)
+      )
+    })
   }
 
   readBacklog(backlog: Backlog, from: number): void {
@@ -263,6 +314,29 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
     }))
   }
 
+  askPolicy(answers: ReadonlyArray<Answer<PublishVerdict | SubscribeVerdict>>): void {
+    const { link } = this.state
+    const asked = Effect.forEach(answers, (each) => (isAnswered(each) ? Effect.succeed(each) : each), {
+      concurrency: 16
+    })
+    this.actor.spawn(asked, (exit) => ({
+      _tag: "PolicyAnswered",
+      link,
+      verdicts: Exit.isSuccess(exit) ? exit.value : answers.map(() => policyFailed)
+    }))
+  }
+
+  askAboutDelivery(line: Line, answer: Answer<DeliverVerdict>): void {
+    const { link } = this.state
+    const asked = isAnswered(answer) ? Effect.succeed(answer) : answer
+    this.actor.spawn(asked, (exit) => ({
+      _tag: "DeliveryJudged",
+      link,
+      line,
+      verdict: Exit.isSuccess(exit) ? exit.value : drop(policyFailed.reason)
+    }))
+  }
+
   authenticate(request: AuthRequest): void {
     const { identity, link } = this.state
     this.actor.spawn(this.services.authenticate(identity, request), (exit) => ({
@@ -273,16 +347,31 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
   }
 
   renewPermissions(): void {
-    const { identity, link, permissions } = this.state
+    const { identity } = this.state
     this.actor.spawn(this.services.permissions(identity), (exit) => ({
       _tag: "Permitted",
-      link,
-      permissions: Exit.isSuccess(exit) ? exit.value : { ...permissions, publish: never, subscribe: never }
+      identity,
+      permissions: Exit.isSuccess(exit) ? exit.value : undefined
+    }))
+  }
+
+  judge(permissions: Permissions, asked: ReadonlyArray<JudgedFilter>): void {
+    const answers = this.services.answers(asked.map(({ decision }) => decision))
+    this.actor.spawn(answers, (exit) => ({
+      _tag: "Judged",
+      permissions,
+      asked,
+      answers: Exit.isSuccess(exit) ? exit.value : asked.map(() => undefined)
     }))
   }
 }
 
-const never = (): boolean => false
+const unauthorizedWill: PublishRefusal = {
+  reasonCode: ReasonCode.NotAuthorized,
+  reason: "the will may not be published to this topic"
+}
+
+const policyFailed = refuse(ReasonCode.ImplementationSpecificError, "the server's policy failed")
 
 const authenticatorFailed: AuthenticationStep = {
   _tag: "Refused",

@@ -9,13 +9,22 @@
 import { MalformedPacket } from "../protocol/MalformedPacket.ts"
 import type { ClientPacket } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { PublishVerdict, SubscribeVerdict, UnsubscribeVerdict } from "../tenant/policy/Verdict.ts"
 import { onDisconnect } from "./expiry.ts"
-import { onPublish, onPublishDecided, onPubrel } from "./inbound.ts"
+import { onPublish, onPublishDecided, onPublishScreened, onPubrel } from "./inbound.ts"
 import { onAck, pump } from "./outbound.ts"
 import { onAuth } from "./reauthentication.ts"
 import { SessionLife } from "./SessionLife.ts"
 import type { ClientLink, Lost } from "./SessionMessage.ts"
-import { onSubscribe, onSubscribeDecided, onUnsubscribe } from "./subscriptions.ts"
+import { screenedSubscribe, screenedUnsubscribe } from "./screenedFilters.ts"
+import {
+  onSubscribe,
+  onSubscribeDecided,
+  onSubscribeScreened,
+  onUnsubscribe,
+  onUnsubscribeScreened
+} from "./subscriptions.ts"
+import { isRated, mayTake, takeThrottled } from "./throttle.ts"
 
 /**
  * Messages stop at `outboundBytesMax` of backlog; only what answers a client can bring it to this many times
@@ -116,6 +125,21 @@ export abstract class SessionReader extends SessionLife {
 
   private receive(packet: ClientPacket, nowMs: number): void {
     const { state } = this
+    if (state.quota?.limitsInbound === true && isRated(packet) && !mayTake(state, packet, nowMs, this)) return
+    this.dealWith(packet, nowMs)
+  }
+
+  /** The packet that waited for its rates is taken, if it may be. */
+  protected takeThrottled(nowMs: number): void {
+    const packet = takeThrottled(this.state, nowMs, this)
+    if (packet === undefined) return
+    // It could not show that it is there while we did not read.
+    this.state.lastPacketMs = nowMs
+    this.dealWith(packet, nowMs)
+  }
+
+  private dealWith(packet: ClientPacket, nowMs: number): void {
+    const { state } = this
     switch (packet._tag) {
       case "Publish":
         return onPublish(state, packet, nowMs, this)
@@ -153,5 +177,26 @@ export abstract class SessionReader extends SessionLife {
     state.parked = undefined
     if (parked?._tag === "Publish") onPublishDecided(state, parked, allowed[0] === true, nowMs, this)
     else if (parked?._tag === "Subscribe") onSubscribeDecided(state, parked.packet, allowed, this)
+  }
+
+  /** The packet that was parked for the policy goes on with what that says. */
+  protected proceedScreened(verdicts: ReadonlyArray<PublishVerdict | SubscribeVerdict>, nowMs: number): void {
+    const { state } = this
+    const { parked } = state
+    state.parked = undefined
+    switch (parked?._tag) {
+      case "PublishPolicy": {
+        const verdict = verdicts[0] as PublishVerdict
+        return onPublishScreened(state, parked, verdict, nowMs, this)
+      }
+      case "SubscribePolicy": {
+        const screened = screenedSubscribe(state, parked.packet, verdicts as ReadonlyArray<SubscribeVerdict>)
+        return onSubscribeScreened(state, screened, this)
+      }
+      case "UnsubscribePolicy": {
+        const screened = screenedUnsubscribe(parked.packet, verdicts as ReadonlyArray<UnsubscribeVerdict>)
+        return onUnsubscribeScreened(state, screened, this)
+      }
+    }
   }
 }

@@ -2,8 +2,8 @@
  * What a session puts on record: the records of its turn, handed to the journal at the turn's end, what waits
  * for their commit, and the word of the journal on its copies of messages.
  *
- * It also keeps the tenant's counters of queued messages in step, once a turn. It does not decide what is
- * recorded: `durability.ts` and the machine do.
+ * It also keeps the tenant's gauges in step, once a turn. It does not decide what is recorded: `durability.ts`
+ * and the machine do.
  */
 
 import type { Store } from "../router/Gathering.ts"
@@ -25,8 +25,6 @@ export abstract class SessionRecorder extends SessionReporter {
   private isStoredSignalled = false
   /** Units of ours that may wait and are not committed. */
   private waitingUnits = 0
-  private accountedMessages = 0
-  private accountedBytes = 0
 
   record(record: SessionRecord): void {
     this.onRecord.add(record)
@@ -126,23 +124,8 @@ export abstract class SessionRecorder extends SessionReporter {
     return unstored
   }
 
-  /** Brings what waits for the client into the tenant's counters. */
+  /** Brings what the session holds into the tenant's gauges. */
   protected account(): void {
-    const { backlog, counters, queue } = this.state
-    const messages = (queue?.size ?? 0) + (backlog?.size ?? 0)
-    const bytes = (queue?.bytes ?? 0) + (backlog?.bytes ?? 0)
-    counters.queuedMessages += messages - this.accountedMessages
-    counters.queuedBytes += bytes - this.accountedBytes
-    this.accountedMessages = messages
-    this.accountedBytes = bytes
-  }
-
-  /** The session is gone, and with it what waited. */
-  protected unaccount(): void {
-    const { counters } = this.state
-    counters.queuedMessages -= this.accountedMessages
-    counters.queuedBytes -= this.accountedBytes
-    this.accountedMessages = 0
-    this.accountedBytes = 0
+    this.state.account.bring(this.state)
   }
 }

@@ -9,7 +9,7 @@
 import { type Cause, causeOf, refusalCauseOf } from "../events/Cause.ts"
 import type { DebugEvent } from "../events/DebugEvent.ts"
 import { type Drops, DropTally } from "../events/DropTally.ts"
-import type { DropReason, SubscriptionEvent } from "../events/Event.ts"
+import type { DropReason, SubscriptionEvent, SubscriptionRevoked } from "../events/Event.ts"
 import { LineLimit } from "../events/LineLimit.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Publication } from "../router/Publication.ts"
@@ -61,7 +61,7 @@ export abstract class SessionReporter extends SessionHandle {
   override published(publication: Publication, reasonCode: ReasonCode): void {
     if (isFailure(reasonCode)) {
       const { qos, retain, topic } = publication
-      const reason = reasonCode === ReasonCode.QuotaExceeded ? "the limit of retained messages" : unstored
+      const reason = reasonCode === ReasonCode.QuotaExceeded ? "a limit of the tenant is reached" : unstored
       this.refused({ _tag: "PublishRefused", topic: topic.name, qos, retain, reasonCode, reason })
     }
     super.published(publication, reasonCode)
@@ -74,7 +74,7 @@ export abstract class SessionReporter extends SessionHandle {
     if (packetId !== 0) super.published(publication, reasonCode)
   }
 
-  tell(event: DebugEvent | SubscriptionEvent): void {
+  tell(event: DebugEvent | SubscriptionEvent | SubscriptionRevoked): void {
     this.services.report({ ...event, ...this.who })
   }
 

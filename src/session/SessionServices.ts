@@ -9,6 +9,7 @@ import type { AuthorizationUnavailable, Decision, Permissions } from "../auth/Au
 import type { Event } from "../events/Event.ts"
 import type { DurabilityLevel, Journal } from "../storage/Journal.ts"
 import type { SessionStore } from "../storage/SessionStore.ts"
+import type { Answer } from "../tenant/policy/Verdict.ts"
 import type { AuthRequest } from "./reauthentication.ts"
 import type { Session } from "./Session.ts"
 
@@ -22,8 +23,15 @@ export interface SessionServices {
   readonly readQueue: SessionStore["Type"]["queue"]
   /** Runs decisions to booleans, in order; one that fails or dies means no. */
   readonly settle: (decisions: ReadonlyArray<Decision>) => Effect.Effect<ReadonlyArray<boolean>>
+  /** The same where no answer is not a no, but undefined. */
+  readonly answers: (decisions: ReadonlyArray<Decision>) => Effect.Effect<ReadonlyArray<boolean | undefined>>
   /** Settles one decision for somebody who may be gone by then; at once when it does not suspend. */
   readonly decideLater: (decision: Decision, then: (allowed: boolean) => void) => void
+  /** The same of what a policy has to answer. */
+  readonly answerLater: <A extends { readonly _tag: string }>(
+    answer: Answer<A>,
+    then: (value: A) => void
+  ) => void
   readonly authenticate: (identity: Identity, request: AuthRequest) => Effect.Effect<AuthenticationStep>
   readonly permissions: (identity: Identity) => Effect.Effect<Permissions, AuthorizationUnavailable>
   /** The session holds nothing any more. `attaches` tells the tenant whether a client has come meanwhile. */

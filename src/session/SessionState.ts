@@ -11,7 +11,7 @@ import type { Challenge, Identity } from "../auth/Authenticator.ts"
 import type { Decision, Permissions } from "../auth/Authorizer.ts"
 import type { Cause } from "../events/Cause.ts"
 import type { DebugEvent } from "../events/DebugEvent.ts"
-import type { DropReason, SubscriptionEvent } from "../events/Event.ts"
+import type { DropReason, SubscriptionEvent, SubscriptionRevoked } from "../events/Event.ts"
 import type {
   AckTag,
   Publish,
@@ -20,6 +20,7 @@ import type {
   Subscribe,
   SubscriptionRequest,
   Topic,
+  Unsubscribe,
   Will
 } from "../protocol/Packet.ts"
 import type { PublishHeader } from "../protocol/PublishWriter.ts"
@@ -30,6 +31,11 @@ import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, Publisher, Subscriber, Subscription } from "../router/Subscriber.ts"
 import type { SessionRecord } from "../storage/DurableRecord.ts"
 import type { Counters } from "../telemetry/Counters.ts"
+import type { MessageContent } from "../tenant/policy/MessageChange.ts"
+import type { Policy } from "../tenant/policy/TenantPolicy.ts"
+import type { Answer, DeliverVerdict, PublishVerdict, SubscribeVerdict } from "../tenant/policy/Verdict.ts"
+import type { Waiter } from "../tenant/quota/Gate.ts"
+import type { TenantQuota } from "../tenant/quota/TenantQuota.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
 import type { AckLedger } from "./AckLedger.ts"
@@ -39,7 +45,11 @@ import type { Ending, Link } from "./Link.ts"
 import type { OutboundEntry } from "./OutboundEntry.ts"
 import type { OutboundQueue } from "./OutboundQueue.ts"
 import type { AuthRequest } from "./reauthentication.ts"
+import { SessionAccount } from "./SessionAccount.ts"
+import type { AwaitedVerdict, Line } from "./screenedDelivery.ts"
+import type { ScreenedSubscribe } from "./screenedFilters.ts"
 import { type ConnectionTerms, offlineTerms } from "./terms.ts"
+import type { SessionRates, Throttled } from "./throttle.ts"
 
 /** A filter and what was granted on it. */
 export interface HeldSubscription {
@@ -51,13 +61,17 @@ export interface HeldSubscription {
  * Work of the client that waits for somebody's answer; everything the client sent after it waits behind it.
  */
 export type Parked =
-  | { readonly _tag: "Publish"; readonly packet: Publish; readonly topic: Topic }
-  | { readonly _tag: "Subscribe"; readonly packet: Subscribe }
+  | { readonly _tag: "Publish"; readonly packet: Publish; readonly message: MessageContent }
+  | { readonly _tag: "Subscribe"; readonly packet: ScreenedSubscribe }
+  | { readonly _tag: "PublishPolicy"; readonly packet: Publish; readonly message: MessageContent }
+  | { readonly _tag: "SubscribePolicy"; readonly packet: Subscribe }
+  | { readonly _tag: "UnsubscribePolicy"; readonly packet: Unsubscribe }
   | { readonly _tag: "Room"; readonly publication: Publication }
   /** So many filters are on their way through the router that it should take these first. */
   | { readonly _tag: "Filters" }
   | { readonly _tag: "Acknowledgements" }
   | { readonly _tag: "Storage" }
+  | Throttled
 
 /** A QoS 2 message between its PUBLISH and its PUBREL. */
 export interface ReceivedPublish {
@@ -108,11 +122,27 @@ export interface Replay {
   readonly from: string | undefined
 }
 
+/** A subscription that the authorizer is asked about again. */
+export interface JudgedFilter {
+  readonly topicFilter: string
+  readonly subscription: Subscription
+  readonly decision: Decision
+}
+
+export interface Judged {
+  readonly permissions: Permissions
+  readonly asked: ReadonlyArray<JudgedFilter>
+  /** In their order; undefined where there is none. */
+  readonly answers: ReadonlyArray<boolean | undefined>
+}
+
 export class SessionState {
   link: Link | undefined = undefined
   terms: ConnectionTerms = offlineTerms
   identity: Identity
   permissions: Permissions
+  /** What the tenant's policy says; it does not fail. Undefined where there is none. */
+  policy: Policy | undefined = undefined
   /** Seconds; 4294967295 never expires. */
   expiryInterval = 0
   /** There is Session State that a later connection may resume. */
@@ -132,6 +162,8 @@ export class SessionState {
 
   /** By the text of their filters; see `held.ts`. */
   subscriptions: Map<string, Subscription> | undefined = undefined
+  /** How many of them are shared. */
+  sharedHeld = 0
   lastGranted: Subscription | undefined = undefined
   /**
    * Ended sessions whose deliveries may still be on their way: until the router has answered, what comes is
@@ -143,11 +175,15 @@ export class SessionState {
   backlog: Backlog | undefined = undefined
   /** Sent on this connection and not completed: what counts against the send quota. */
   unacknowledged = 0
-  /** QoS 0 messages kept for an absent client, and what they weigh. */
+  /** QoS 0 messages kept for an absent client, or one over its rate, and what they weigh. */
   queuedQos0: Fifo<readonly [Publication, DeliveryOptions]> | undefined = undefined
   queuedQos0Bytes = 0
   replays: Array<Replay> | undefined = undefined
   replayAsked = false
+  /** What waits at positions below this is judged by what may be received at all; see `judging.ts`. */
+  strictBefore = 0
+  /** Nothing is sent before what the session holds has been judged. */
+  isWithheld = false
 
   /**
    * Counts the session's connections: what the router answers late must not be taken for the answer to a
@@ -166,8 +202,22 @@ export class SessionState {
   challenge: Challenge | undefined = undefined
   /** The last topic that passed the tenant's limits. */
   judgedTopic: Topic | undefined = undefined
+  /** The last topic that the policy has made of one, and that passed them. */
+  screenedTopic: Topic | undefined = undefined
+  /** What the policy was asked of messages on their way out. */
+  awaitedVerdicts: Partial<Record<Line, AwaitedVerdict | undefined>> | undefined = undefined
   inboundAliases: Array<Topic | undefined> | undefined = undefined
   outboundAliases: AliasTable | undefined = undefined
+
+  /** What its tenant has of rates and windows; undefined for one that has none at all. */
+  quota: TenantQuota | undefined = undefined
+  rates: SessionRates | undefined = undefined
+  /** When messages may be sent again; 0 while they may, or the tenant's gate will tell. */
+  sendsAtMs = 0
+  isInSendingLine = false
+  /** Why PUBLISHes were refused, where the Reason Code does not say it, by packet identifier. */
+  refusals: Map<number, string> | undefined = undefined
+  readonly account: SessionAccount
 
   constructor(
     readonly clientId: string,
@@ -178,6 +228,7 @@ export class SessionState {
   ) {
     this.identity = identity
     this.permissions = permissions
+    this.account = new SessionAccount(counters)
   }
 }
 
@@ -185,7 +236,7 @@ export class SessionState {
  * The effects of a step: performed by the actor, recorded by a test. Calls that reach the client do nothing
  * without a link.
  */
-export interface SessionOutputs extends Subscriber, Publisher, Keeper {
+export interface SessionOutputs extends Subscriber, Publisher, Keeper, Waiter {
   readonly sendPublish: (publication: Publication, header: PublishHeader) => boolean
   readonly sendAck: (tag: AckTag, packetId: number, reasonCode: number, reason: string) => void
   readonly send: (packet: ServerControlPacket) => void
@@ -206,6 +257,10 @@ export interface SessionOutputs extends Subscriber, Publisher, Keeper {
   readonly publishWill: (will: Will, record: SessionRecord | undefined) => void
   /** Asks for decisions that suspend; `decided` follows with the answers in order. */
   readonly decide: (decisions: ReadonlyArray<Decision>) => void
+  /** Asks for what the policy has to say of a packet; `onPolicyAnswered` follows with it, in order. */
+  readonly askPolicy: (answers: ReadonlyArray<Answer<SubscribeVerdict | PublishVerdict>>) => void
+  /** The same of the message at the head of a line; `onDeliveryVerdict` follows. */
+  readonly askAboutDelivery: (line: Line, answer: Answer<DeliverVerdict>) => void
   /** Puts a change on record; it is committed with the others of the turn. */
   readonly record: (record: SessionRecord) => void
   /** Puts a message of the queue on record, unless it is acknowledged first. */
@@ -229,11 +284,13 @@ export interface SessionOutputs extends Subscriber, Publisher, Keeper {
   /** Gives back a hold on a publication when the turn's records are committed or have failed. */
   readonly settleAfterCommit: (publication: Publication) => void
   readonly authenticate: (request: AuthRequest) => void
-  /** Asks the authorizer again; the answer replaces `permissions`. */
+  /** Asks the authorizer again; `onPermissions` follows. */
   readonly renewPermissions: () => void
+  /** Asks about subscriptions that are held; `onJudged` follows. */
+  readonly judge: (permissions: Permissions, asked: ReadonlyArray<JudgedFilter>) => void
   readonly dropped: (topic: string, reason: DropReason, qos: number) => void
   /** An event of the client's; those of single messages only where the tenant's `debugEvents` is on. */
-  readonly tell: (event: DebugEvent | SubscriptionEvent) => void
+  readonly tell: (event: DebugEvent | SubscriptionEvent | SubscriptionRevoked) => void
   readonly refused: (what: Refusal) => void
 }
 

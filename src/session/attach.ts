@@ -12,6 +12,7 @@ import { AliasTable } from "./AliasTable.ts"
 import { recordConnect } from "./durability.ts"
 import { connectionLost, endSession, fireDueWill } from "./expiry.ts"
 import type { Link } from "./Link.ts"
+import { rejudge } from "./rejudge.ts"
 import { resume } from "./resume.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
 import { connackProperties, expiryOf, type Introduction, termsOf } from "./terms.ts"
@@ -66,6 +67,7 @@ export const attach = (
     reasonCode: ReasonCode.Success,
     properties: state.terms.isVersion5 ? connackProperties(state.terms, state.expiryInterval, attachment) : {}
   })
+  state.isWithheld = sessionPresent && !rejudge(state, attachment.permissions, out)
   resume(state, nowMs, out)
   return { sessionPresent }
 }

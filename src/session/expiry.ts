@@ -11,12 +11,14 @@ import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { EndRecord, WillDoneRecord } from "../storage/DurableRecord.ts"
 import { NEVER_EXPIRES } from "../tenant/TenantSettings.ts"
 import { discardQueue, lastRecord, recordDetach, recordEnd, willRecord } from "./durability.ts"
-import { heldSubscriptions } from "./held.ts"
+import { dropSubscriptions, heldSubscriptions } from "./held.ts"
 import { forgetReceived } from "./inbound.ts"
 import { letGo } from "./refill.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
 import { giveBack, sharedGroupsOf } from "./sharing.ts"
 import { grantedExpiry, offlineTerms } from "./terms.ts"
+import { throttledUntilMs } from "./throttle.ts"
+import { stopSending } from "./throttleSending.ts"
 
 /** A DISCONNECT from the client. The connection then closes without another word. [MQTT-3.14.4-2] */
 export const onDisconnect = (
@@ -58,16 +60,21 @@ export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, o
   state.link = undefined
   state.terms = offlineTerms
   state.parked = undefined
+  stopSending(state, nowMs, out)
   state.unacknowledged = 0
+  state.isWithheld = false
   if (state.expiryInterval === 0) state.replays = undefined
   state.replayAsked = false
   state.ledger = undefined
+  state.refusals = undefined
   state.owedPubacks = 0
   state.receivedUnderWay = 0
   // [MQTT-3.3.2-7]
   state.inboundAliases = undefined
   state.outboundAliases = undefined
   state.judgedTopic = undefined
+  state.screenedTopic = undefined
+  state.awaitedVerdicts = undefined
   state.isAuthenticating = false
   state.challenge = undefined
   const hadWill = armWill(state, loss, nowMs, out)
@@ -117,7 +124,7 @@ const fireWill = (
 export const endSession = (state: SessionState, out: SessionOutputs): void => {
   if (state.subscriptions !== undefined) {
     const filters = heldSubscriptions(state).map((held) => held.filter)
-    state.subscriptions = undefined
+    dropSubscriptions(state)
     if (filters.length > 0) {
       out.unsubscribe(filters, undefined)
       // [MQTT-3.1.2-4]: what the router sends before it reads this is not the next session's. Its answer
@@ -135,6 +142,7 @@ export const endSession = (state: SessionState, out: SessionOutputs): void => {
   discardQueue(state)
   state.queuedQos0 = undefined
   state.queuedQos0Bytes = 0
+  state.strictBefore = 0
   state.received = undefined
   state.ledger = undefined
   state.endsAtMs = 0
@@ -145,7 +153,8 @@ export const endSession = (state: SessionState, out: SessionOutputs): void => {
 export const nextDueMs = (state: SessionState): number => {
   if (state.link !== undefined) {
     const { silenceMaxMs } = state.terms
-    return earlier(silenceMaxMs > 0 ? state.lastPacketMs + silenceMaxMs : 0, state.validUntilMs)
+    const due = earlier(silenceMaxMs > 0 ? state.lastPacketMs + silenceMaxMs : 0, state.validUntilMs)
+    return earlier(due, earlier(throttledUntilMs(state), state.sendsAtMs))
   }
   return earlier(state.willDueMs, state.endsAtMs)
 }

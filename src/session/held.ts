@@ -34,6 +34,36 @@ export const grantedOf = (
   return granted
 }
 
+/** Takes up a subscription, or replaces that of its filter. True when there was one. */
+export const holdSubscription = (
+  state: SessionState,
+  topicFilter: string,
+  subscription: Subscription
+): boolean => {
+  const held = (state.subscriptions ??= new Map())
+  const existed = held.has(topicFilter)
+  held.set(topicFilter, subscription)
+  if (!existed && isShared(topicFilter)) state.sharedHeld++
+  return existed
+}
+
+/** Gives a subscription up. False when there was none. */
+export const dropSubscription = (state: SessionState, topicFilter: string): boolean => {
+  if (state.subscriptions?.delete(topicFilter) !== true) return false
+  if (isShared(topicFilter)) state.sharedHeld--
+  return true
+}
+
+/** Gives all of them up. */
+export const dropSubscriptions = (state: SessionState): void => {
+  state.subscriptions = undefined
+  state.sharedHeld = 0
+}
+
+/** Of a filter that was accepted. */
+const isShared = (topicFilter: string): boolean =>
+  topicFilter.startsWith("$share/") || topicFilter.startsWith("$oshare/")
+
 export const heldSubscriptions = (state: SessionState): ReadonlyArray<HeldSubscription> => {
   const held: Array<HeldSubscription> = []
   for (const [topicFilter, subscription] of state.subscriptions ?? []) {

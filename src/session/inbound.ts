@@ -10,10 +10,14 @@
 import type { Ack, Publish, Topic } from "../protocol/Packet.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { Publication } from "../router/Publication.ts"
+import type { MessageContent } from "../tenant/policy/MessageChange.ts"
+import { isAnswered, type PublishVerdict } from "../tenant/policy/Verdict.ts"
 import { AckLedger } from "./AckLedger.ts"
 import { inboundRecord, recordReleased } from "./durability.ts"
+import { refusalOfWindow } from "./quota.ts"
 import { notAuthorized, type PublishRefusal, refusalOfTopic } from "./refusals.ts"
 import type { ReceivedPublish, SessionOutputs, SessionState } from "./SessionState.ts"
+import { askAboutPublish, isRefusal, screened } from "./screening.ts"
 
 export const onPublish = (state: SessionState, packet: Publish, nowMs: number, out: SessionOutputs): void => {
   state.counters.messagesReceived++
@@ -39,6 +43,10 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
     // It was not stored while its client was away: it is taken now.
     forgetReceived(state, packet.packetId, out)
   }
+  if (state.quota?.limitsWindows === true) {
+    const refusal = refusalOfWindow(state, packet, nowMs)
+    if (refusal !== undefined) return refuseOver(state, packet, topic, refusal, out)
+  }
   // The decoder repeats the Topic object of the last PUBLISH, so a publisher that stays on its topic is
   // judged once.
   if (topic !== state.judgedTopic) {
@@ -46,11 +54,50 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
     if (refusal !== undefined) return refuse(state, packet, topic, refusal, out)
     state.judgedTopic = topic
   }
-  const decision = state.permissions.publish(topic.name, packet.qos, packet.retain)
-  if (decision === true) route(state, packet, topic, nowMs, out)
+  const message = packet.topic === topic ? packet : { ...packet, topic }
+  const answer = askAboutPublish(state, message)
+  if (answer === undefined) judge(state, packet, message, nowMs, out)
+  else if (isAnswered(answer)) onPublishScreened(state, { packet, message }, answer, nowMs, out)
+  else {
+    state.parked = { _tag: "PublishPolicy", packet, message }
+    out.askPolicy([answer])
+  }
+}
+
+/** A PUBLISH as the client sent it, and the message that is to be routed. */
+interface Received {
+  readonly packet: Publish
+  readonly message: MessageContent
+}
+
+/** The policy has answered for a PUBLISH. */
+export const onPublishScreened = (
+  state: SessionState,
+  { message, packet }: Received,
+  verdict: PublishVerdict,
+  nowMs: number,
+  out: SessionOutputs
+): void => {
+  const { settings, terms } = state
+  const result = screened(message, verdict, { settings, known: state.screenedTopic, ...terms })
+  if (isRefusal(result)) return refuse(state, packet, message.topic, result, out)
+  if (result.topic !== message.topic) state.screenedTopic = result.topic
+  judge(state, packet, result, nowMs, out)
+}
+
+const judge = (
+  state: SessionState,
+  packet: Publish,
+  message: MessageContent,
+  nowMs: number,
+  out: SessionOutputs
+): void => {
+  const { qos, retain, topic } = message
+  const decision = state.permissions.publish(topic.name, qos, retain)
+  if (decision === true) route(state, packet, message, nowMs, out)
   else if (decision === false) refuse(state, packet, topic, notAuthorized, out)
   else {
-    state.parked = { _tag: "Publish", packet, topic }
+    state.parked = { _tag: "Publish", packet, message }
     out.decide([decision])
   }
 }
@@ -93,13 +140,13 @@ export const forgetUnrouted = (state: SessionState, out: SessionOutputs): void =
 /** An authorizer that had to ask has answered for the parked PUBLISH. */
 export const onPublishDecided = (
   state: SessionState,
-  parked: { readonly packet: Publish; readonly topic: Topic },
+  { message, packet }: Received,
   allowed: boolean,
   nowMs: number,
   out: SessionOutputs
 ): void => {
-  if (allowed) route(state, parked.packet, parked.topic, nowMs, out)
-  else refuse(state, parked.packet, parked.topic, notAuthorized, out)
+  if (allowed) route(state, packet, message, nowMs, out)
+  else refuse(state, packet, message.topic, notAuthorized, out)
 }
 
 /**
@@ -160,18 +207,47 @@ const refuse = (
     retain: packet.retain,
     ...refusal
   })
-  state.counters.droppedNotAuthorized++
-  if (packet.qos === 0) return
+  if (refusal.cause === "refused-by-policy") state.counters.droppedByPolicy++
+  else state.counters.droppedNotAuthorized++
+  acknowledgeRefused(state, packet, refusal, out)
+}
+
+/**
+ * A window of the tenant is used up. Version 3 has no word for that, and an acknowledgement would be a lie:
+ * the connection is closed, and the client still has its message.
+ */
+const refuseOver = (
+  state: SessionState,
+  packet: Publish,
+  topic: Topic,
+  refusal: PublishRefusal,
+  out: SessionOutputs
+): void => {
+  const { qos, retain } = packet
+  out.refused({ _tag: "PublishRefused", topic: topic.name, qos, retain, ...refusal })
+  if (qos > 0 && !state.terms.isVersion5) out.close(refusal)
+  else acknowledgeRefused(state, packet, refusal, out)
+}
+
+const acknowledgeRefused = (
+  state: SessionState,
+  { packetId, qos }: Publish,
+  { reason, reasonCode }: PublishRefusal,
+  out: SessionOutputs
+): void => {
+  if (qos === 0) return
   // [MQTT-4.3.3-9]: the identifier is free again
-  if (packet.qos === 1) state.owedPubacks++
-  ledgerOf(state).expectSettled(packet.qos, packet.packetId, refusal.reasonCode)
+  if (qos === 1) state.owedPubacks++
+  if (state.terms.isVersion5 && reason !== reasonOf(reasonCode))
+    (state.refusals ??= new Map()).set(packetId, reason)
+  ledgerOf(state).expectSettled(qos, packetId, reasonCode)
   releaseAcks(state, out)
 }
 
 const route = (
   state: SessionState,
   packet: Publish,
-  topic: Topic,
+  message: MessageContent,
   nowMs: number,
   out: SessionOutputs
 ): void => {
@@ -186,12 +262,8 @@ const route = (
     state.owedPubacks++
     ledgerOf(state).expect(1, packetId)
   }
-  const publication = Publication.fromPacket(packet, topic, {
-    publisher: out,
-    packetId,
-    epoch,
-    receivedAtMs: nowMs
-  })
+  const origin = { publisher: out, packetId, epoch, receivedAtMs: nowMs }
+  const publication = new Publication(message, message, origin)
   // PUBREC says that the message and its identifier are both safe.
   if (qos === 2 && state.keepsState) out.gather(publication, inboundRecord(state, packetId), true)
   if (!out.route(publication)) state.parked = { _tag: "Room", publication }
@@ -222,10 +294,10 @@ const releaseAcks = (state: SessionState, out: SessionOutputs): void => {
     const mayTell = isTold(state, reasonCode)
     if (qos === 1) {
       if (state.owedPubacks > 0) state.owedPubacks--
-      if (mayTell) out.sendAck("Puback", packetId, reasonCode, reasonOf(reasonCode))
+      if (mayTell) out.sendAck("Puback", packetId, reasonCode, takeReason(state, packetId, reasonCode))
     } else {
       if (isFailure(reasonCode)) forgetReceived(state, packetId, out)
-      if (mayTell) out.sendAck("Pubrec", packetId, reasonCode, reasonOf(reasonCode))
+      if (mayTell) out.sendAck("Pubrec", packetId, reasonCode, takeReason(state, packetId, reasonCode))
     }
     if (mayTell && state.settings.debugEvents) {
       out.tell({ _tag: "MessageAcknowledged", qos, packetId, reasonCode })
@@ -242,6 +314,16 @@ const releaseAcks = (state: SessionState, out: SessionOutputs): void => {
  */
 const isTold = (state: SessionState, outcome: number | undefined): boolean =>
   state.terms.isVersion5 || outcome !== ReasonCode.UnspecifiedError
+
+/** What the Reason String says, once. */
+const takeReason = (state: SessionState, packetId: number, reasonCode: number): string => {
+  const { refusals } = state
+  const reason = refusals !== undefined && isFailure(reasonCode) ? refusals.get(packetId) : undefined
+  if (reason === undefined) return reasonOf(reasonCode)
+  refusals?.delete(packetId)
+  if (refusals?.size === 0) state.refusals = undefined
+  return reason
+}
 
 const reasonOf = (reasonCode: number): string => {
   switch (reasonCode) {

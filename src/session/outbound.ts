@@ -17,12 +17,16 @@ import { Recorded } from "../storage/DurableRecord.ts"
 import { Backlog } from "./Backlog.ts"
 import { confirmedEvent, sentEvent } from "./debugEvents.ts"
 import { recordDone, recordEnqueue, recordGone, recordRelease } from "./durability.ts"
+import { isMember, mayReceive, WAITED } from "./judging.ts"
 import type { Link } from "./Link.ts"
 import { OutboundEntry, Phase } from "./OutboundEntry.ts"
 import { OutboundQueue } from "./OutboundQueue.ts"
 import { refill } from "./refill.ts"
 import { continueReplay } from "./replay.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
+import { isHeldUp, outgoing } from "./screenedDelivery.ts"
+import { handOn } from "./sharing.ts"
+import { maySend, paySent } from "./throttleSending.ts"
 
 /** QoS 1 and 2 messages of a connected client that wait in memory; those behind them wait on record. */
 const HOT_MAX = 1000
@@ -45,7 +49,7 @@ export const deliver = (
   const { options, publication } = delivery
   const { group } = options
   if (group !== undefined && isForOthers(state, group, out)) out.redispatch(group, [publication])
-  else if (state.ghosts === 0 && mayReceive(state, publication, out)) {
+  else if (state.ghosts === 0 && mayReceive(state, delivery, out)) {
     // [MQTT-3.8.4-8]
     const qos = publication.qos < options.qos ? publication.qos : options.qos
     if (qos !== 0) return enqueue(state, delivery, qos, nowMs, out)
@@ -59,16 +63,9 @@ export const deliver = (
  * not.
  */
 const isForOthers = (state: SessionState, group: SharedGroup, out: SessionOutputs): boolean =>
-  state.ghosts > 0 || (state.link === undefined && group.hasLiveMemberBeside(out))
-
-/** Counts a message that may not be received. */
-const mayReceive = (state: SessionState, publication: Publication, out: SessionOutputs): boolean => {
-  const { deliver: isAllowed } = state.permissions
-  if (isAllowed === undefined || isAllowed(publication.topic.name)) return true
-  state.counters.droppedNotAuthorized++
-  out.dropped(publication.topic.name, "not-authorized", publication.qos)
-  return false
-}
+  state.ghosts > 0 ||
+  (state.link === undefined && group.hasLiveMemberBeside(out)) ||
+  (state.strictBefore > 0 && !isMember(state, group))
 
 const hasExpired = (
   state: SessionState,
@@ -91,8 +88,9 @@ const deliverQos0 = (
 ): void => {
   const { link } = state
   // [MQTT-4.6.0-6]: also for a client that is back, as long as older ones wait.
-  if (link === undefined || state.queuedQos0 !== undefined) {
+  if (link === undefined || state.queuedQos0 !== undefined || state.isWithheld) {
     if (state.settings.queueQos0) keepQos0(state, publication, options, out)
+    else if (link !== undefined) delayQos0(state, publication, options, out)
     return
   }
   // A page of retained messages was asked for because there is room.
@@ -102,7 +100,32 @@ const deliverQos0 = (
     return
   }
   if (hasExpired(state, publication, nowMs, out)) return
-  send(state, publication, headerOf(state, publication, options, nowMs), out)
+  if (isOverRate(state, nowMs, out)) return delayQos0(state, publication, options, out)
+  const leaving = outgoing(state, publication, { line: "qos0", nowMs }, out)
+  if (leaving === "awaited") delayQos0(state, publication, options, out)
+  else if (leaving !== "withheld")
+    send(state, leaving, headerOf(state, publication, options, nowMs), nowMs, out)
+}
+
+/** Whether a message has to wait for the rates of what the client is sent. */
+export const isOverRate = (state: SessionState, nowMs: number, out: SessionOutputs): boolean =>
+  state.quota?.limitsSending === true && !maySend(state, nowMs, out)
+
+/** Waits for the client's rate, or for the policy, as it would for its socket. */
+const delayQos0 = (
+  state: SessionState,
+  publication: Publication,
+  options: DeliveryOptions,
+  out: SessionOutputs
+): void => {
+  // A page of retained messages was asked for because there was room.
+  if (state.queuedQos0Bytes + publication.bytes > state.settings.outboundBytesMax && !options.isRetained) {
+    state.counters.droppedSlowConsumer++
+    out.dropped(publication.topic.name, "slow-consumer", 0)
+    return
+  }
+  state.queuedQos0Bytes += publication.bytes
+  ;(state.queuedQos0 ??= new Fifo()).push([publication.keep(), options])
 }
 
 const keepQos0 = (
@@ -126,15 +149,20 @@ const keepQos0 = (
 const sendKeptQos0 = (state: SessionState, link: Link, nowMs: number, out: SessionOutputs): void => {
   const kept = state.queuedQos0
   while (kept !== undefined && link.backlogBytes <= state.settings.outboundBytesMax) {
-    const next = kept.shift()
+    if (kept.length > 0 && isOverRate(state, nowMs, out)) return
+    const next = kept.peek()
     if (next === undefined) {
       state.queuedQos0 = undefined
       return
     }
     const [publication, options] = next
+    const waiting = { publication, options, position: WAITED }
+    const isWanted = !hasExpired(state, publication, nowMs, out) && mayReceive(state, waiting, out)
+    const leaving = isWanted ? outgoing(state, publication, { line: "qos0", nowMs }, out) : "withheld"
+    if (leaving === "awaited") return
+    kept.shift()
     state.queuedQos0Bytes -= publication.bytes
-    if (!hasExpired(state, publication, nowMs, out) && mayReceive(state, publication, out))
-      send(state, publication, headerOf(state, publication, options, nowMs), out)
+    if (leaving !== "withheld") send(state, leaving, headerOf(state, publication, options, nowMs), nowMs, out)
   }
 }
 
@@ -239,13 +267,15 @@ const dropOldest = (state: SessionState, queue: OutboundQueue, out: SessionOutpu
  */
 export const pump = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
   const { link, queue } = state
-  if (link === undefined) return
-  sendKeptQos0(state, link, nowMs, out)
+  if (link === undefined || state.isWithheld) return
+  // Where a rate makes both wait, those that must not be lost go first.
+  const isLimited = state.quota?.limitsSending === true
+  if (!isLimited) sendKeptQos0(state, link, nowMs, out)
   if (queue !== undefined) {
     do {
       while (mayPublish(state, link)) {
         const entry = queue.next()
-        if (entry === undefined) break
+        if (entry === undefined || isOverRate(state, nowMs, out)) break
         sendEntry(state, entry, nowMs, out)
       }
     } while (refill(state, queue, out))
@@ -257,11 +287,14 @@ export const pump = (state: SessionState, nowMs: number, out: SessionOutputs): v
       })
     }
   }
+  if (isLimited) sendKeptQos0(state, link, nowMs, out)
   continueReplay(state, out)
 }
 
 export const mayPublish = (state: SessionState, link: Link): boolean =>
-  state.unacknowledged < state.terms.sendQuota && link.backlogBytes <= state.settings.outboundBytesMax
+  state.unacknowledged < state.terms.sendQuota &&
+  link.backlogBytes <= state.settings.outboundBytesMax &&
+  !isHeldUp(state, "queue")
 
 export const sendEntry = (
   state: SessionState,
@@ -278,18 +311,42 @@ export const sendEntry = (
   // [MQTT-3.3.2-5]; what was sent once is not given up any more [MQTT-4.3.3-7]
   if (!entry.wasSent && hasExpired(state, publication, nowMs, out)) return take(state, entry, out)
   // Judged again: permissions may have changed while it waited.
-  if (!entry.wasSent && !mayReceive(state, publication, out)) return take(state, entry, out)
+  if (!mayReceive(state, entry, out)) return giveUp(state, queue, entry, out)
+  const leaving = outgoing(state, publication, { line: "queue", nowMs }, out)
+  if (leaving === "awaited") return
+  if (leaving === "withheld") return giveUp(state, queue, entry, out)
   const header = headerOf(state, publication, entry.options, nowMs)
   header.qos = entry.qos
   header.packetId = packetId
   header.dup = entry.wasSent
   queue.advance(entry)
-  if (!send(state, publication, header, out)) {
+  if (!send(state, leaving, header, nowMs, out)) {
     // [MQTT-3.1.2-25]
     take(state, entry, out)
     return
   }
   state.unacknowledged++
+}
+
+/**
+ * It may not be received any more. One that the client may have got on an earlier connection ends as if its
+ * PUBREC had come: else the identifier would never be free at the client's end, which answers with PUBCOMP
+ * whether it knows it or not. [MQTT-4.3.3-12] (5.0, section 3.7.2.1)
+ */
+const giveUp = (
+  state: SessionState,
+  queue: OutboundQueue,
+  entry: OutboundEntry,
+  out: SessionOutputs
+): void => {
+  const { group } = entry.options
+  if (entry.wasSent && entry.qos === 2) {
+    queue.advance(entry)
+    state.unacknowledged++
+    return releaseEntry(state, entry, queue.packetIdOf(entry), out)
+  }
+  if (group === undefined || entry.wasSent || isMember(state, group)) return take(state, entry, out)
+  handOn(state, queue, [entry], out)
 }
 
 type MutableHeader = { -readonly [K in keyof PublishHeader]: PublishHeader[K] }
@@ -316,6 +373,7 @@ const send = (
   state: SessionState,
   publication: Publication,
   header: MutableHeader,
+  nowMs: number,
   out: SessionOutputs
 ): boolean => {
   const aliases = state.outboundAliases
@@ -327,6 +385,7 @@ const send = (
   if (out.sendPublish(publication, header)) {
     state.counters.messagesSent++
     state.counters.bytesSent += publication.payloadBytes
+    if (state.quota?.limitsSending === true) paySent(state, publication, nowMs, out)
     if (state.settings.debugEvents) out.tell(sentEvent(publication, header))
     return true
   }
@@ -363,13 +422,7 @@ export const onAck = (
         complete(state, entry, out)
       } else {
         if (!isCounted(state, entry)) state.unacknowledged++
-        entry.phase = Phase.Released
-        recordRelease(state, entry, out)
-        const { link } = state
-        out.afterCommit(() => {
-          entry.isReleaseStored = true
-          link?.sendAck("Pubrel", ack.packetId, ReasonCode.Success, "")
-        })
+        releaseEntry(state, entry, ack.packetId, out)
       }
       break
     case "Pubcomp":
@@ -377,6 +430,22 @@ export const onAck = (
       break
   }
   pump(state, nowMs, out)
+}
+
+/** From now on only PUBREL is owed for it; it leaves when that is on record. [MQTT-4.3.3-6] */
+const releaseEntry = (
+  state: SessionState,
+  entry: OutboundEntry,
+  packetId: number,
+  out: SessionOutputs
+): void => {
+  entry.phase = Phase.Released
+  recordRelease(state, entry, out)
+  const { link } = state
+  out.afterCommit(() => {
+    entry.isReleaseStored = true
+    link?.sendAck("Pubrel", packetId, ReasonCode.Success, "")
+  })
 }
 
 /** Takes an entry out of the queue for good. */

@@ -3,6 +3,7 @@
  * are the server's.
  */
 
+import type { Cause } from "../events/Cause.ts"
 import type { SubscriptionRequest } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
@@ -13,6 +14,8 @@ import type { SessionState } from "./SessionState.ts"
 export interface PublishRefusal {
   readonly reasonCode: ReasonCode
   readonly reason: string
+  /** Where the Reason Code does not say it. */
+  readonly cause?: Cause
 }
 
 export const notAuthorized: PublishRefusal = {
@@ -78,8 +81,8 @@ const hasWildcard = (topicFilter: string): boolean => topicFilter.includes("+") 
  * What CONNACK said is not available: a Protocol Error of a client that was told. (5.0, 3.2.2.3.11 and
  * 3.2.2.3.13)
  */
-export const isUnsupported = (judged: { readonly _tag: string }): judged is FilterRefusal =>
-  judged._tag === "Refused" && unsupportedCodes.has((judged as FilterRefusal).reasonCode)
+export const isUnsupported = (judged: FilterRefusal | { readonly _tag: string }): judged is FilterRefusal =>
+  "reasonCode" in judged && judged.cause === undefined && unsupportedCodes.has(judged.reasonCode)
 
 const unsupportedCodes: ReadonlySet<number> = new Set([
   ReasonCode.WildcardSubscriptionsNotSupported,

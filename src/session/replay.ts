@@ -36,7 +36,7 @@ export const continueReplay = (state: SessionState, out: SessionOutputs): void =
     state.replays = undefined
     return
   }
-  if (link.backlogBytes > state.settings.outboundBytesMax / 2) return
+  if (link.backlogBytes > state.settings.outboundBytesMax / 2 || state.queuedQos0 !== undefined) return
   if (state.backlog !== undefined || (state.queue !== undefined && state.queue.waiting > 0)) return
   state.replayAsked = true
   out.askRetained(replay, REPLAY_PAGE)

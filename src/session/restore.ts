@@ -6,10 +6,9 @@
  */
 
 import { ReasonCode } from "../protocol/ReasonCode.ts"
-import type { Subscription } from "../router/Subscriber.ts"
 import type { StoredSession } from "../storage/DurableState.ts"
 import { Backlog } from "./Backlog.ts"
-import { grantedOf, heldFilter } from "./held.ts"
+import { grantedOf, heldFilter, holdSubscription } from "./held.ts"
 import { OutboundQueue } from "./OutboundQueue.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
 
@@ -26,21 +25,15 @@ export const restoreState = (state: SessionState, stored: StoredSession, out: Se
     const received = { epoch: 0, outcome: ReasonCode.Success, countsFor: 0 }
     state.received = new Map([...stored.inbound].map((packetId) => [packetId, { ...received }]))
   }
-  state.subscriptions = subscriptionsOf(state, stored, out)
+  takeSubscriptions(state, stored, out)
   restoreQueue(state, stored)
 }
 
-const subscriptionsOf = (
-  state: SessionState,
-  stored: StoredSession,
-  out: SessionOutputs
-): Map<string, Subscription> => {
-  const held = new Map<string, Subscription>()
+const takeSubscriptions = (state: SessionState, stored: StoredSession, out: SessionOutputs): void => {
   for (const [topicFilter, { request, subscriptionIdentifier }] of stored.subscriptions) {
     if (heldFilter(topicFilter) === undefined) continue
-    held.set(topicFilter, grantedOf(state, request, subscriptionIdentifier, out))
+    holdSubscription(state, topicFilter, grantedOf(state, request, subscriptionIdentifier, out))
   }
-  return held
 }
 
 /** The messages stay on record until their client comes. */

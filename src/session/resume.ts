@@ -6,11 +6,12 @@ import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Link } from "./Link.ts"
 import { type OutboundEntry, Phase } from "./OutboundEntry.ts"
 import type { OutboundQueue } from "./OutboundQueue.ts"
-import { mayPublish, pump, sendEntry } from "./outbound.ts"
+import { isOverRate, mayPublish, pump, sendEntry } from "./outbound.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
 
 /** A new connection has taken up the session: what is in flight is owed again, then what waited. */
 export const resume = (state: SessionState, nowMs: number, out: SessionOutputs): void => {
+  if (state.isWithheld) return
   state.unacknowledged = 0
   resend(state, nowMs, out)
   pump(state, nowMs, out)
@@ -38,14 +39,14 @@ export const sendOwed = (
   out: SessionOutputs
 ): void => {
   const { link } = state
-  if (link === undefined) return
+  if (link === undefined || state.isWithheld) return
   state.unacknowledged += released.length
   const owed = new Set(released)
   for (let entry = queue.next(); entry !== undefined; entry = queue.next()) {
     if (entry.phase === Phase.Released) {
       queue.advance(entry)
       if (owed.delete(entry)) sendPubrel(link, queue, entry, out)
-    } else if (mayPublish(state, link)) {
+    } else if (mayPublish(state, link) && !isOverRate(state, nowMs, out)) {
       sendEntry(state, entry, nowMs, out)
     } else {
       break

@@ -5,6 +5,7 @@
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import { goneRecord, isOnRecord, recordHandedOn } from "./durability.ts"
 import type { OutboundEntry } from "./OutboundEntry.ts"
+import type { OutboundQueue } from "./OutboundQueue.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
 
 /**
@@ -29,7 +30,18 @@ export const giveBack = (state: SessionState, group: SharedGroup, out: SessionOu
   const { queue } = state
   if (queue === undefined) return
   const entries = [...queue.entries()].filter((entry) => mayMove(entry) && entry.options.group === group)
-  if (entries.length === 0) return
+  if (entries.length > 0) handOn(state, queue, entries, out)
+}
+
+/** The same for some of its messages, which belong to one group. */
+export const handOn = (
+  state: SessionState,
+  queue: OutboundQueue,
+  entries: ReadonlyArray<OutboundEntry>,
+  out: SessionOutputs
+): void => {
+  const group = entries[0]?.options.group
+  if (group === undefined) return
   for (const entry of entries)
     if (isOnRecord(entry)) out.gather(entry.publication, goneRecord(state, entry), false)
   const publications = entries.map((entry) => entry.publication)

@@ -18,7 +18,8 @@ import { groupKey } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, Subscription } from "../router/Subscriber.ts"
 import { type PlainFilter, parseTopicFilter, type SharedFilter } from "../topic/TopicFilter.ts"
 import { recordSubscribe, recordUnsubscribe } from "./durability.ts"
-import { grantedOf, heldFilter } from "./held.ts"
+import { dropSubscription, grantedOf, heldFilter, holdSubscription } from "./held.ts"
+import { refusalOfCount } from "./quota.ts"
 import { type FilterRefusal, filterOf, isUnsupported } from "./refusals.ts"
 import { startReplay, stopReplay } from "./replay.ts"
 import type {
@@ -30,6 +31,13 @@ import type {
   SessionState,
   SubscribeAnswer
 } from "./SessionState.ts"
+import {
+  type ScreenedRequest,
+  type ScreenedSubscribe,
+  type ScreenedUnsubscribe,
+  screenSubscribe,
+  screenUnsubscribe
+} from "./screenedFilters.ts"
 
 type Judged =
   | FilterRefusal
@@ -42,6 +50,16 @@ export const onSubscribe = (state: SessionState, packet: Subscribe, out: Session
       reason: "subscription identifiers are not supported [3.2.2.3.12]"
     })
   }
+  const screened = screenSubscribe(state, packet, out)
+  if (screened !== undefined) onSubscribeScreened(state, screened, out)
+}
+
+/** The policy has answered, if there is one. */
+export const onSubscribeScreened = (
+  state: SessionState,
+  packet: ScreenedSubscribe,
+  out: SessionOutputs
+): void => {
   const judged = packet.subscriptions.map((request) => judge(state, request))
   const unsupported = state.terms.isVersion5 ? judged.find(isUnsupported) : undefined
   if (unsupported !== undefined) return out.close(unsupported)
@@ -64,7 +82,8 @@ export const onSubscribeDecided = (
   grant(state, packet, judged, allowed, out)
 }
 
-const judge = (state: SessionState, request: SubscriptionRequest): Judged => {
+const judge = (state: SessionState, request: ScreenedRequest): Judged => {
+  if (request.refusal !== undefined) return { _tag: "Refused", ...request.refusal }
   const filter = filterOf(state, request)
   if (filter._tag === "Refused") return filter
   const group = filter._tag === "Shared" ? filter.group : undefined
@@ -78,7 +97,6 @@ const grant = (
   allowed: ReadonlyArray<boolean>,
   out: SessionOutputs
 ): void => {
-  const held = (state.subscriptions ??= new Map())
   const reasonCodes: Array<number> = []
   const accepted: Array<HeldSubscription> = []
   const replays: Array<Replay> = []
@@ -92,9 +110,8 @@ const grant = (
       continue
     }
     if (each._tag === "Refused") continue
-    const existed = held.has(request.topicFilter)
     const subscription = grantedOf(state, request, packet.subscriptionIdentifier, out)
-    held.set(request.topicFilter, subscription)
+    const existed = holdSubscription(state, request.topicFilter, subscription)
     recordSubscribe(state, request, packet.subscriptionIdentifier, out)
     accepted.push({ filter: each.filter, subscription })
     reasonCodes.push(request.qos)
@@ -118,7 +135,10 @@ const refusalOf = (
   { allowed, judged }: { readonly judged: Judged; readonly allowed: boolean },
   out: SessionOutputs
 ): { readonly reasonCode: ReasonCode; readonly reason: string } | undefined => {
-  if (judged._tag === "Refused") return { reasonCode: judged.reasonCode, reason: judged.reason }
+  if (judged._tag === "Refused") {
+    const { _tag, ...refusal } = judged
+    return refusal
+  }
   if (state.keepsState && out.isStorageFailing) {
     return { reasonCode: ReasonCode.UnspecifiedError, reason: "the subscription cannot be stored now" }
   }
@@ -132,7 +152,7 @@ const refusalOf = (
       reason: `a session may hold ${state.settings.subscriptionsMax} subscriptions`
     }
   }
-  return undefined
+  return refusalOfCount(state, request.topicFilter, judged.filter._tag === "Shared")
 }
 
 /** [MQTT-3.3.1-9] [MQTT-3.3.1-10] [MQTT-3.3.1-11]; never on shared subscriptions. (5.0, section 4.8.2) */
@@ -208,15 +228,27 @@ export const textOf = ({ filter, group, ordered }: SharedFilter): string => grou
 
 /** [MQTT-3.10.4-1] [MQTT-3.10.4-5] [MQTT-3.11.3-1] */
 export const onUnsubscribe = (state: SessionState, packet: Unsubscribe, out: SessionOutputs): void => {
+  const screened = screenUnsubscribe(state, packet, out)
+  if (screened !== undefined) onUnsubscribeScreened(state, screened, out)
+}
+
+/** The policy has answered, if there is one. */
+export const onUnsubscribeScreened = (
+  state: SessionState,
+  packet: ScreenedUnsubscribe,
+  out: SessionOutputs
+): void => {
   const removed: Array<PlainFilter | SharedFilter> = []
   const { topicFilters } = packet
-  const reasonCodes = topicFilters.map((topicFilter) => {
+  const reasonCodes = topicFilters.map((topicFilter, index) => {
+    const refusal = packet.refusals?.[index]
+    if (refusal !== undefined) return refusal
     const filter = state.subscriptions?.has(topicFilter) === true ? heldFilter(topicFilter) : undefined
     if (filter === undefined) {
       const parsed = parseTopicFilter(topicFilter)
       return parsed._tag === "Invalid" ? ReasonCode.TopicFilterInvalid : ReasonCode.NoSubscriptionExisted
     }
-    state.subscriptions?.delete(topicFilter)
+    dropSubscription(state, topicFilter)
     recordUnsubscribe(state, topicFilter, out)
     removed.push(filter)
     if (filter._tag === "Plain") stopReplay(state, topicFilter, out)

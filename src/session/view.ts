@@ -8,7 +8,16 @@ import type { Permissions } from "../auth/Authorizer.ts"
 import type { Qos } from "../protocol/Packet.ts"
 import { matchesFilter } from "../topic/TopicFilter.ts"
 import { heldSubscriptions } from "./held.ts"
+import { filterOf, refusalOfTopic } from "./refusals.ts"
 import type { Parked, SessionState } from "./SessionState.ts"
+import { throttledUntilMs } from "./throttle.ts"
+
+/** What somebody wants to know of a session. */
+export interface Inquiry {
+  readonly action: "connect" | "publish" | "subscribe" | "receive"
+  /** The topic, or for a subscription its filter; "" for neither. */
+  readonly topic: string
+}
 
 export interface SubscriptionView {
   /** As the client wrote it. */
@@ -32,6 +41,8 @@ export interface SessionView {
   readonly willDueMs: number
   /** Why its client is not read; undefined when it is. */
   readonly parked: Parked["_tag"] | undefined
+  /** When it looks again, for one that is held back for coming too fast; 0 otherwise, or when it is told. */
+  readonly throttledUntilMs: number
   /** The router and the tenant have told it things that it has not read yet. */
   readonly mailLength: number
   /** QoS 1 and 2: all that wait for the client or its acknowledgement, and those that were sent. */
@@ -44,11 +55,13 @@ export interface SessionView {
   /** Bytes that the client's socket has not taken. */
   readonly backlogBytes: number
   readonly subscriptions: number
-  /** Those that the topic of the question matches. */
+  /** Those that the topic of the inquiry matches. */
   readonly matching: ReadonlyArray<SubscriptionView>
+  /** Why its tenant takes no such message or subscription, whoever asks; undefined when it does. */
+  readonly refusal: string | undefined
 }
 
-export const viewOf = (state: SessionState, topic: string | undefined, mailLength: number): SessionView => {
+export const viewOf = (state: SessionState, inquiry: Inquiry, mailLength: number): SessionView => {
   const { backlog, link, queue, terms } = state
   return {
     identity: state.identity,
@@ -61,6 +74,7 @@ export const viewOf = (state: SessionState, topic: string | undefined, mailLengt
     willTopic: state.will?.topic,
     willDueMs: state.willDueMs,
     parked: state.parked?._tag,
+    throttledUntilMs: throttledUntilMs(state),
     mailLength,
     queuedMessages: (queue?.size ?? 0) + (backlog?.size ?? 0),
     queuedBytes: (queue?.bytes ?? 0) + (backlog?.bytes ?? 0),
@@ -69,8 +83,16 @@ export const viewOf = (state: SessionState, topic: string | undefined, mailLengt
     received: state.received?.size ?? 0,
     backlogBytes: link?.backlogBytes ?? 0,
     subscriptions: state.subscriptions?.size ?? 0,
-    matching: topic === undefined ? [] : matching(state, topic)
+    matching: inquiry.action === "receive" ? matching(state, inquiry.topic) : [],
+    refusal: refusalOf(state, inquiry)
   }
+}
+
+const refusalOf = (state: SessionState, { action, topic }: Inquiry): string | undefined => {
+  if (action === "publish") return refusalOfTopic(topic, state.settings)?.reason
+  if (action !== "subscribe") return undefined
+  const filter = filterOf(state, { topicFilter: topic })
+  return filter._tag === "Refused" ? filter.reason : undefined
 }
 
 const matching = (state: SessionState, topic: string): ReadonlyArray<SubscriptionView> => {

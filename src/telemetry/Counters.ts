@@ -35,6 +35,10 @@ export class Counters {
   droppedExpired = 0
   droppedTooLarge = 0
   droppedNotAuthorized = 0
+  /** Refused by the tenant's policy, or withheld from a client by it. */
+  droppedByPolicy = 0
+  /** How often the policy threw, took too long or answered nonsense. */
+  policyFailures = 0
   droppedNoMembers = 0
   droppedRetainedQuota = 0
   /** Refused because they would have gone to more sessions or groups than one message may. */

@@ -31,13 +31,18 @@ import { Session } from "../session/Session.ts"
 import type { SessionHandle } from "../session/SessionHandle.ts"
 import type { SessionServices } from "../session/SessionServices.ts"
 import { SessionState } from "../session/SessionState.ts"
+import type { Attach } from "../session/SessionMessage.ts"
 import type { StoredMessage } from "../storage/DurableRecord.ts"
 import type { StoredSession } from "../storage/DurableState.ts"
 import type { TenantState } from "../storage/TenantStore.ts"
 import { Counters } from "../telemetry/Counters.ts"
+import { refusalOfConnect, wantsPersistence } from "./admission.ts"
 import { absentIdentity, absentPermissions } from "./absentClient.ts"
 import { Drain } from "./Drain.ts"
 import { jsonPublication } from "./jsonPublication.ts"
+import type { Policy } from "./policy/TenantPolicy.ts"
+import { makeQuota } from "./QuotaDeadline.ts"
+import type { TenantQuota } from "./quota/TenantQuota.ts"
 import { deleted, moved, refusalOf, suspended } from "./standing.ts"
 import { makeRouter, makeSessionServices, type TenantContext } from "./TenantContext.ts"
 import type { Admit, AttachRefused, TenantMessage } from "./TenantMessage.ts"
@@ -65,7 +70,10 @@ export class Tenant implements Behaviour<TenantMessage> {
   private readonly runQueue: RunQueue
   private readonly wheel: DeadlineWheel
   private readonly router: Router
+  readonly quota: TenantQuota
   private readonly services: SessionServices
+  /** What it says of its clients; undefined when it says nothing. */
+  readonly policy: Policy | undefined
 
   private constructor(
     readonly id: string,
@@ -74,9 +82,20 @@ export class Tenant implements Behaviour<TenantMessage> {
     private readonly fork: ForkChild
   ) {
     this.settings = { ...settings }
+    this.policy = context.policy(id, this.counters)
     this.runQueue = context.dispatcher.runQueue(settings.weight)
     this.wheel = context.timekeeper.wheel()
     const durability = () => this.settings.durability
+    this.quota = makeQuota(
+      {
+        tenant: id,
+        settings: this.settings,
+        counters: this.counters,
+        report: context.report,
+        nowMs: context.timekeeper.nowMs
+      },
+      this.wheel
+    )
     this.router = makeRouter(context, {
       tenant: id,
       runQueue: this.runQueue,
@@ -84,6 +103,7 @@ export class Tenant implements Behaviour<TenantMessage> {
       fork,
       settings: this.settings,
       counters: this.counters,
+      quota: this.quota,
       durability,
       onDefect: (defect) => this.routerFailed(defect)
     })
@@ -207,6 +227,7 @@ export class Tenant implements Behaviour<TenantMessage> {
   applySettings(settings: TenantSettings): void {
     Object.assign(this.settings, settings)
     this.runQueue.weight = settings.weight
+    this.quota.settingsChanged(this.context.timekeeper.nowMs)
   }
 
   /** From now on it is served, or not, as the state says. A drain sends `drainRate` clients a second away. */
@@ -306,8 +327,10 @@ export class Tenant implements Behaviour<TenantMessage> {
     const known = this.sessions.get(identity.clientId)
     // One that has failed and has not been removed yet would take nobody.
     if (known?.session.hasStopped === true) this.remove(known.session)
-    const entry = this.sessions.get(identity.clientId) ?? this.create(message)
-    if (entry === undefined) return
+    const refused = this.refusalOfConnect(message.attach)
+    if (refused !== undefined) return message.refuse(refused)
+    const { permissions } = message.attach
+    const entry = this.sessions.get(identity.clientId) ?? this.add(identity, permissions)
     if (entry.session.principal !== identity.principal) {
       return message.refuse({
         reasonCode: ReasonCode.NotAuthorized,
@@ -315,7 +338,14 @@ export class Tenant implements Behaviour<TenantMessage> {
       })
     }
     entry.attaches++
+    entry.session.expect(wantsPersistence(message.attach, this.settings))
     entry.session.signal(message.attach)
+  }
+
+  private refusalOfConnect(attach: Attach): AttachRefused | undefined {
+    const { counters, quota, settings } = this
+    const session = this.sessions.get(attach.identity.clientId)?.session.presence
+    return refusalOfConnect({ attach, session }, { counters, quota, settings }, this.context.dispatcher.nowMs)
   }
 
   private close({ clientId, covers, ending }: Extract<TenantMessage, { readonly _tag: "Close" }>): void {
@@ -328,27 +358,17 @@ export class Tenant implements Behaviour<TenantMessage> {
     }
   }
 
-  private inspect({ clientId, reply, topic }: Extract<TenantMessage, { readonly _tag: "Inspect" }>): void {
+  private inspect({ clientId, inquiry, reply }: Extract<TenantMessage, { readonly _tag: "Inspect" }>): void {
     const session = this.sessions.get(clientId)?.session
     if (session === undefined || session.hasStopped) return reply(undefined)
-    session.signal({ _tag: "Inspect", topic, reply })
-  }
-
-  private create(message: Admit): Entry | undefined {
-    const { identity, permissions } = message.attach
-    if (this.sessions.size >= this.settings.sessionsMax) {
-      message.refuse({
-        reasonCode: ReasonCode.QuotaExceeded,
-        reason: `the tenant may have ${this.settings.sessionsMax} sessions`
-      })
-      return undefined
-    }
-    return this.add(identity, permissions)
+    session.signal({ _tag: "Inspect", inquiry, reply })
   }
 
   private add(identity: Identity, permissions: Permissions): Entry {
     const state = new SessionState(identity.clientId, this.settings, this.counters, identity, permissions)
     state.epoch = this.lastEpoch
+    state.quota = this.quota
+    state.policy = this.policy
     const session = new Session({
       state,
       runQueue: this.runQueue,

@@ -15,7 +15,10 @@ import type { Event } from "../events/Event.ts"
 import { Router, type RouterOptions } from "../router/Router.ts"
 import type { SessionServices } from "../session/SessionServices.ts"
 import type { DurabilityLevel } from "../storage/Journal.ts"
+import type { Counters } from "../telemetry/Counters.ts"
 import type { Redirect } from "./ClientBalancer.ts"
+import type { Policy } from "./policy/TenantPolicy.ts"
+import { isAnswered } from "./policy/Verdict.ts"
 
 /** What all tenants of a broker share. */
 export interface TenantContext {
@@ -27,9 +30,11 @@ export interface TenantContext {
   readonly redirect: (identity: Identity) => Effect.Effect<Redirect | undefined>
   /** A tenant's way to the other nodes. */
   readonly forwarding: (tenant: string) => Forwarding
+  /** A tenant's policy, which does not fail; undefined when it has none. */
+  readonly policy: (tenant: string, counters: Counters) => Policy | undefined
   readonly services: Pick<
     SessionServices,
-    "settle" | "authenticate" | "permissions" | "journal" | "readQueue"
+    "settle" | "answers" | "authenticate" | "permissions" | "journal" | "readQueue"
   >
 }
 
@@ -37,7 +42,7 @@ export interface TenantContext {
 export interface RouterPart
   extends Pick<
     RouterOptions,
-    "tenant" | "runQueue" | "wheel" | "fork" | "settings" | "counters" | "onDefect"
+    "tenant" | "runQueue" | "wheel" | "fork" | "settings" | "counters" | "quota" | "onDefect"
   > {
   readonly durability: () => DurabilityLevel
 }
@@ -81,6 +86,10 @@ export const makeSessionServices = (
   decideLater: (decision, then) => {
     if (typeof decision === "boolean") return then(decision)
     fork(Effect.map(context.services.settle([decision]), ([allowed]) => then(allowed === true)))
+  },
+  answerLater: (answer, then) => {
+    if (isAnswered(answer)) then(answer)
+    else fork(Effect.map(answer, then))
   },
   ended,
   failed

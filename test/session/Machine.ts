@@ -37,6 +37,7 @@ import type { AuthRequest } from "../../src/session/reauthentication.ts"
 import { letGo, onBacklogPage } from "../../src/session/refill.ts"
 import {
   type HeldSubscription,
+  type JudgedFilter,
   type PendingSuback,
   type PendingUnsuback,
   type Refusal,
@@ -78,6 +79,11 @@ export type Output =
   | { readonly _tag: "Decide"; readonly decisions: ReadonlyArray<Decision> }
   | { readonly _tag: "Authenticate"; readonly request: AuthRequest }
   | { readonly _tag: "RenewPermissions" }
+  | {
+      readonly _tag: "Judge"
+      readonly permissions: Permissions
+      readonly asked: ReadonlyArray<JudgedFilter>
+    }
   | { readonly _tag: "Dropped"; readonly topic: string; readonly reason: DropReason }
   | { readonly _tag: "Refused"; readonly refusal: Refusal }
 
@@ -386,11 +392,17 @@ export class Machine implements SessionOutputs {
   decide(decisions: ReadonlyArray<Decision>): void {
     this.log.push({ _tag: "Decide", decisions })
   }
+  /** Only for policies that answer at once. */
+  askPolicy(): void {}
+  askAboutDelivery(): void {}
   authenticate(request: AuthRequest): void {
     this.log.push({ _tag: "Authenticate", request })
   }
   renewPermissions(): void {
     this.log.push({ _tag: "RenewPermissions" })
+  }
+  judge(permissions: Permissions, asked: ReadonlyArray<JudgedFilter>): void {
+    this.log.push({ _tag: "Judge", permissions, asked })
   }
   record(record: SessionRecord): void {
     this.records.push(record)
@@ -450,6 +462,7 @@ export class Machine implements SessionOutputs {
   unsubscribed(): void {}
   overLimit(): void {}
   routerHasRoom(): void {}
+  mayPass(): void {}
 
   private client(): Link {
     const { link } = this.state

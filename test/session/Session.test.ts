@@ -60,6 +60,7 @@ const rig = () => {
       readQueue: (_request, answer) => answer([]),
       report: () => {},
       settle: settleDecisions,
+      answerLater: () => {},
       decideLater: () => {},
       authenticate: () => Effect.never,
       permissions: () => Effect.never,

@@ -29,8 +29,6 @@ export interface PolicyMessage {
 }
 
 interface MessageFacts {
-  /** Where the content names it by an alias, the topic that this stands for. */
-  readonly topic: string
   readonly publisherId: string
   readonly isWill: boolean
   /** Seconds; -1 when there is none. */
@@ -48,7 +46,7 @@ export class MessageView implements PolicyMessage {
   ) {}
 
   get topic(): string {
-    return this.facts.topic
+    return this.content.topic.name
   }
 
   get payload(): Uint8Array {

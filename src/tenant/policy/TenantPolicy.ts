@@ -81,14 +81,16 @@ interface PolicyOptions {
   readonly timeoutMs?: number
 }
 
+export interface Policies {
+  /** The policy of a tenant, asked for when the tenant is made; undefined when it has none. */
+  readonly of: (tenant: string) => Policy | undefined
+  readonly timeoutMs: number
+}
+
 const TIMEOUT_MS = 5000
 
 export class TenantPolicy extends Context.Reference<TenantPolicy>()("heddle/TenantPolicy", {
-  defaultValue: (): {
-    /** The policy of a tenant, asked for once when the tenant is made; undefined when it has none. */
-    readonly of: (tenant: string) => Policy | undefined
-    readonly timeoutMs: number
-  } => ({ of: () => undefined, timeoutMs: TIMEOUT_MS })
+  defaultValue: (): Policies => ({ of: () => undefined, timeoutMs: TIMEOUT_MS })
 }) {
   /** One policy for every tenant. */
   static readonly layer = (policy: Policy, options: PolicyOptions = {}): Layer.Layer<TenantPolicy> =>

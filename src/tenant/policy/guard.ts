@@ -30,7 +30,8 @@ import {
 } from "./Verdict.ts"
 
 export interface PolicyFailure {
-  readonly hook: keyof Policy
+  /** `of` where the policy itself could not be had. */
+  readonly hook: keyof Policy | "of"
   /** "" where it is nobody's in particular. */
   readonly clientId: string
   readonly reason: string

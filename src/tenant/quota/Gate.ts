@@ -10,6 +10,7 @@
  * Pure: instants come in, and the owner is asked to call `due` at an instant.
  */
 
+import type { QuotaResource } from "./QuotaResource.ts"
 import type { TokenBucket } from "./TokenBucket.ts"
 
 export interface Waiter {
@@ -35,6 +36,8 @@ export class Gate {
   dueMs = 0
   /** Kept by `due`. */
   isLimited = false
+  /** What those who wait have come to the end of. */
+  private lastDebtor: TokenBucket | undefined
 
   constructor(
     private readonly paid: GateBuckets,
@@ -47,6 +50,11 @@ export class Gate {
 
   get waiting(): number {
     return this.line.size
+  }
+
+  /** What those who wait, wait for. */
+  get resource(): QuotaResource | undefined {
+    return this.lastDebtor?.rate.resource
   }
 
   /** True when the waiter may pass, and then owes `release`; else it stands in the line. */
@@ -93,12 +101,13 @@ export class Gate {
   }
 
   /** The bucket that is in debt for longest. */
-  debtor(nowMs: number): TokenBucket | undefined {
+  private debtor(nowMs: number): TokenBucket | undefined {
     let debtor: TokenBucket | undefined
     for (const bucket of this.buckets) {
       if (!bucket.isInDebt(nowMs)) continue
       if (debtor === undefined || bucket.readyAtMs(nowMs) > debtor.readyAtMs(nowMs)) debtor = bucket
     }
+    this.lastDebtor = debtor ?? this.lastDebtor
     return debtor
   }
 
