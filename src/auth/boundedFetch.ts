@@ -7,7 +7,10 @@ import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 
-/** There was no answer that could be used. Handled by the authentication method: the client hears 0x88. */
+/**
+ * There was no answer that could be used. Handled by who has asked: of a method of authentication the client
+ * hears 0x88, a webhook tries again.
+ */
 export class HttpFailed extends Data.TaggedError("HttpFailed")<{
   readonly url: string
   readonly problem: string
@@ -21,6 +24,7 @@ export interface BoundedRequest {
   readonly url: string
   readonly init?: Omit<BunFetchRequestInit, "signal" | "redirect">
   readonly timeoutMs: number
+  /** Of the answer's body; 0 does not read it. */
   readonly bytesMax: number
 }
 
@@ -38,7 +42,8 @@ export const boundedFetch = ({
   Effect.tryPromise({
     try: async (signal) => {
       const response = await fetch(url, { ...init, signal, redirect: "error" })
-      return { status: response.status, text: await readAtMost(response, bytesMax) }
+      if (bytesMax === 0) await response.body?.cancel()
+      return { status: response.status, text: bytesMax === 0 ? "" : await readAtMost(response, bytesMax) }
     },
     catch: (cause) =>
       new HttpFailed({ url: nameOf(url), problem: cause instanceof Error ? cause.message : "failed" })

@@ -16,10 +16,20 @@ import type { Event } from "./Event.ts"
 import { type EventKind, eventKinds } from "./eventKinds.ts"
 import { LineLimit } from "./LineLimit.ts"
 
+/** What a sink that takes its time has done so far. */
+export interface SinkCounts {
+  readonly name: string
+  readonly delivered: number
+  readonly lost: number
+  readonly waiting: number
+}
+
 export class EventSink extends Context.Tag("heddle/EventSink")<
   EventSink,
   {
     readonly report: (event: Event) => void
+    /** For metrics, where there is something to count. */
+    readonly counts?: () => ReadonlyArray<SinkCounts>
   }
 >() {
   /** Nobody listens. */
@@ -33,7 +43,10 @@ export class EventSink extends Context.Tag("heddle/EventSink")<
       EventSink,
       Effect.map(
         Effect.forEach(layers, (layer) => Effect.map(Layer.build(layer), Context.get(EventSink))),
-        (sinks) => ({ report: (event: Event) => reportToAll(sinks, event) })
+        (sinks) => ({
+          report: (event: Event) => reportToAll(sinks, event),
+          counts: () => sinks.flatMap(({ counts }) => counts?.() ?? [])
+        })
       )
     )
 

@@ -6,18 +6,18 @@
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
 import type { Event } from "./Event.ts"
-import { EventSink } from "./EventSink.ts"
+import { EventSink, type SinkCounts } from "./EventSink.ts"
 import { LineLimit } from "./LineLimit.ts"
 import { RecentEvents } from "./recent.ts"
 import { type EventOutlet, EventTopics } from "./topics.ts"
 
-/** Plain numbers that only grow. */
 export interface EventCounts {
   readonly reported: number
   /** Reports that the sink has thrown at. */
   readonly sinkFailures: number
   /** Events that tenants did not get below `$SYS/events/`. */
   readonly topicLosses: number
+  readonly sinks: ReadonlyArray<SinkCounts>
 }
 
 export interface Events {
@@ -46,7 +46,7 @@ export const makeEvents: Effect.Effect<Events, never, EventSink> = Effect.gen(fu
   }
   return {
     recent,
-    counts: () => counts,
+    counts: () => ({ ...counts, sinks: sink.counts?.() ?? [] }),
     publishTo: (find) => {
       topics = new EventTopics(find)
     },

@@ -12,6 +12,7 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
 import type { Event } from "./Event.ts"
+import type { EventSink, SinkCounts } from "./EventSink.ts"
 import { eventBytes, type Happened } from "./eventJson.ts"
 
 export interface BoundedSinkOptions {
@@ -23,23 +24,13 @@ export interface BoundedSinkOptions {
   readonly batchMax: number
   readonly flushMs: number
   readonly takes: (event: Event) => boolean
-  /** Delivers a batch, in its order; answers how many events of it had to be given up. */
-  readonly deliver: (batch: ReadonlyArray<Happened>) => Effect.Effect<number>
+  /** Delivers a batch, in its order; false when it had to be given up. */
+  readonly deliver: (batch: ReadonlyArray<Happened>) => Effect.Effect<boolean>
 }
 
-/** What a bounded sink has done so far. */
-export interface BoundedSinkCounts {
-  readonly delivered: number
-  readonly lost: number
-  readonly waiting: number
-}
-
-export interface BoundedSink {
-  readonly report: (event: Event) => void
-  readonly counts: () => BoundedSinkCounts
-}
-
-export const boundedSink = (options: BoundedSinkOptions): Effect.Effect<BoundedSink, never, Scope.Scope> =>
+export const boundedSink = (
+  options: BoundedSinkOptions
+): Effect.Effect<EventSink["Type"] & Required<Pick<EventSink["Type"], "counts">>, never, Scope.Scope> =>
   Effect.gen(function* () {
     const clock = yield* Effect.clock
     const queue = new EventQueue(options, clock)
@@ -55,18 +46,18 @@ export const boundedSink = (options: BoundedSinkOptions): Effect.Effect<BoundedS
         )
       )
     )
-    return { report: (event) => queue.offer(event), counts: () => queue.counts }
+    return { report: (event) => queue.offer(event), counts: () => [queue.counts] }
   })
 
 /** Until the queue is closed and empty. */
 const deliverAll = (queue: EventQueue, { deliver, name }: BoundedSinkOptions): Effect.Effect<void> =>
   Effect.suspend(() => queue.next()).pipe(
     Effect.flatMap((batch) =>
-      Effect.suspend(() => deliver(batch)).pipe(
+      Effect.suspend(() => (batch.length === 0 ? Effect.succeed(true) : deliver(batch))).pipe(
         Effect.catchAllCause((cause) =>
-          Effect.as(Effect.logError(`events: ${name} failed to deliver`, cause), batch.length)
+          Effect.as(Effect.logError(`events: ${name} failed to deliver`, cause), false)
         ),
-        Effect.map((lost) => queue.delivered(batch, lost))
+        Effect.map((isTaken) => queue.settle(batch, isTaken))
       )
     ),
     Effect.repeat({ until: () => queue.isDone }),
@@ -94,8 +85,8 @@ class EventQueue {
     private readonly clock: Clock.Clock
   ) {}
 
-  get counts(): BoundedSinkCounts {
-    return { delivered: this.sent, lost: this.lost, waiting: this.unsent }
+  get counts(): SinkCounts {
+    return { name: this.options.name, delivered: this.sent, lost: this.lost, waiting: this.unsent }
   }
 
   get unsent(): number {
@@ -111,10 +102,7 @@ class EventQueue {
     if (this.isClosed || !takes(event)) return
     const bytes = eventBytes(event)
     // What is being delivered is held as well.
-    if (this.unsent >= countMax || this.bytes + bytes > bytesMax) {
-      this.lose(1)
-      return
-    }
+    if (this.unsent >= countMax || this.bytes + bytes > bytesMax) return this.lose(1)
     this.push(event, bytes)
     this.wake()
   }
@@ -127,13 +115,24 @@ class EventQueue {
     })
   }
 
-  delivered(batch: ReadonlyArray<Happened>, lost: number): void {
+  /**
+   * A batch was delivered, or given up. What was lost is told of when one was delivered: told to nobody, it
+   * would be lost again and again.
+   */
+  settle(batch: ReadonlyArray<Happened>, isTaken: boolean): void {
     this.underWay = 0
     for (const { event } of batch) this.bytes -= eventBytes(event)
-    this.sent += batch.length - lost
-    this.lose(lost)
+    if (!isTaken) {
+      for (const { event } of batch) {
+        // What it tells of was counted when it was lost.
+        if (event._tag === "EventsLost") this.untold += event.count
+        else this.lose(1)
+      }
+      return
+    }
+    this.sent += batch.length
     const count = this.untold
-    if (count === 0 || this.isClosed) return
+    if (count === 0) return
     this.untold = 0
     const event: Event = { _tag: "EventsLost", sink: this.options.name, tenant: undefined, count }
     this.push(event, eventBytes(event))
