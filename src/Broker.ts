@@ -18,7 +18,7 @@ import type * as Scope from "effect/Scope"
 import { Dispatcher } from "./actor/Dispatcher.ts"
 import { Timekeeper } from "./actor/Timekeeper.ts"
 import { Authenticator, type Identity, soundStep } from "./auth/Authenticator.ts"
-import { Authorizer, answersTo, failClosed, settleDecisions } from "./auth/Authorizer.ts"
+import { Authorizer, answersTo, askPermissions, settleDecisions } from "./auth/Authorizer.ts"
 import { BanList } from "./auth/guard/BanList.ts"
 import type { Destination } from "./cluster/Destination.ts"
 import type { LeaseHeld } from "./cluster/Leases.ts"
@@ -27,6 +27,7 @@ import { announceUp, makeFarewell, makeForwarder, ownCell, serveNodes, watchMemb
 import { type ClusterServices, layerSingleNode } from "./cluster/singleNode.ts"
 import { Connection } from "./connection/Connection.ts"
 import type { ConnectionContext } from "./connection/ConnectionContext.ts"
+import { turnedAway } from "./connection/Refusal.ts"
 import {
   refuseMalformed,
   reportAborted,
@@ -315,11 +316,7 @@ const askedServices = (
 ): Pick<SessionServices, "settle" | "answers" | "authenticate" | "permissions"> => ({
   settle: settleDecisions,
   answers: answersTo,
-  permissions: (identity) =>
-    Effect.map(
-      Effect.suspend(() => authorizer.permissions(identity)),
-      failClosed
-    ),
+  permissions: (identity) => askPermissions(authorizer, identity),
   authenticate: (identity, request) =>
     Effect.suspend(() =>
       request._tag === "Begin"
@@ -363,6 +360,7 @@ const makeConnections = (
     const deadlines = timekeeper.wheel()
     const fork = Runtime.runFork(yield* Effect.runtime<never>())
     const farewell = yield* makeFarewell
+    const tellFull = turnedAway(parts.serve.report, () => timekeeper.nowMs)
     let isDraining = false
     let onEmpty: (() => void) | undefined
     const context: ConnectionContext = {
@@ -382,7 +380,11 @@ const makeConnections = (
       isDraining: () => isDraining
     }
     const acceptor: Acceptor = (wire) => {
-      if (isDraining || live.size >= options.connectionsMax) return undefined
+      if (isDraining) return undefined
+      if (live.size >= options.connectionsMax) {
+        tellFull(wire)
+        return undefined
+      }
       const connection = new Connection(wire, context)
       deadlines.schedule(connection, (wire.acceptedAtMs ?? timekeeper.nowMs) + options.handshakeTimeoutMs)
       live.add(connection)

@@ -35,6 +35,8 @@ export interface ClientLink extends Link {
 export interface Attach extends Attachment {
   readonly _tag: "Attach"
   readonly link: ClientLink
+  /** Of the tenant, before the authorizer was asked: when it is another by now, it is asked again. */
+  readonly permissionsRevision?: number
 }
 
 export interface Lost {

@@ -29,15 +29,15 @@ import type { RoutingCensus } from "../router/RoutingTable.ts"
 import type { Ending } from "../session/Link.ts"
 import { Session } from "../session/Session.ts"
 import type { SessionHandle } from "../session/SessionHandle.ts"
+import type { Attach } from "../session/SessionMessage.ts"
 import type { SessionServices } from "../session/SessionServices.ts"
 import { SessionState } from "../session/SessionState.ts"
-import type { Attach } from "../session/SessionMessage.ts"
 import type { StoredMessage } from "../storage/DurableRecord.ts"
 import type { StoredSession } from "../storage/DurableState.ts"
 import type { TenantState } from "../storage/TenantStore.ts"
 import { Counters } from "../telemetry/Counters.ts"
-import { refusalOfConnect, wantsPersistence } from "./admission.ts"
 import { absentIdentity, absentPermissions } from "./absentClient.ts"
+import { refusalOfConnect, wantsPersistence } from "./admission.ts"
 import { Drain } from "./Drain.ts"
 import { jsonPublication } from "./jsonPublication.ts"
 import type { Policy } from "./policy/TenantPolicy.ts"
@@ -45,6 +45,7 @@ import { makeQuota } from "./QuotaDeadline.ts"
 import type { TenantQuota } from "./quota/TenantQuota.ts"
 import { deleted, moved, refusalOf, suspended } from "./standing.ts"
 import { makeRouter, makeSessionServices, type TenantContext } from "./TenantContext.ts"
+import { Reauthorization } from "./Reauthorization.ts"
 import type { Admit, AttachRefused, TenantMessage } from "./TenantMessage.ts"
 import type { TenantSettings } from "./TenantSettings.ts"
 
@@ -72,6 +73,7 @@ export class Tenant implements Behaviour<TenantMessage> {
   private readonly router: Router
   readonly quota: TenantQuota
   private readonly services: SessionServices
+  private readonly reauthorization: Reauthorization
   /** What it says of its clients; undefined when it says nothing. */
   readonly policy: Policy | undefined
 
@@ -114,6 +116,11 @@ export class Tenant implements Behaviour<TenantMessage> {
       ended: (session, attaches) => this.actor.signal({ _tag: "Ended", session, attaches }),
       failed: (session) => this.actor.signal({ _tag: "Failed", session })
     })
+    this.reauthorization = new Reauthorization({
+      sessions: () => [...this.sessions.values()].map(({ session }) => session),
+      permissions: this.services.permissions,
+      fork
+    })
   }
 
   private makeActor(): Actor<TenantMessage> {
@@ -151,6 +158,16 @@ export class Tenant implements Behaviour<TenantMessage> {
   restore(stored: StoredSession): void {
     const identity = absentIdentity(this.id, stored)
     this.add(identity, absentPermissions(identity, this.context.services)).session.restore(stored)
+  }
+
+  /** Its clients' permissions have changed: what they hold is judged again. */
+  reauthorize(): void {
+    this.reauthorization.request()
+  }
+
+  /** Counts those changes; see `Attach.permissionsRevision`. */
+  get permissionsRevision(): number {
+    return this.reauthorization.revision
   }
 
   /** Takes up a stored retained message. Before the tenant serves anybody. */
@@ -340,6 +357,7 @@ export class Tenant implements Behaviour<TenantMessage> {
     entry.attaches++
     entry.session.expect(wantsPersistence(message.attach, this.settings))
     entry.session.signal(message.attach)
+    this.reauthorization.admitted(entry.session, message.attach)
   }
 
   private refusalOfConnect(attach: Attach): AttachRefused | undefined {

@@ -5,7 +5,7 @@ import type { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Ending } from "../session/Link.ts"
 import type { Session } from "../session/Session.ts"
 import type { Attach } from "../session/SessionMessage.ts"
-import type { SessionView } from "../session/view.ts"
+import type { Inquiry, SessionView } from "../session/view.ts"
 
 /** Why a client that has passed its handshake gets no session. */
 export interface AttachRefused {
@@ -41,6 +41,6 @@ export type TenantMessage =
   | {
       readonly _tag: "Inspect"
       readonly clientId: string
-      readonly topic: string | undefined
+      readonly inquiry: Inquiry
       readonly reply: (view: SessionView | undefined) => void
     }

@@ -12,12 +12,12 @@ import type { Identity } from "../auth/Authenticator.ts"
 import type { RouteView } from "../router/RouterMessage.ts"
 import type { Ending } from "../session/Link.ts"
 import type { SessionHandle } from "../session/SessionHandle.ts"
-import type { SessionView } from "../session/view.ts"
+import type { Inquiry, SessionView } from "../session/view.ts"
 import type { Tenant } from "./Tenant.ts"
 import type { Tenants } from "./Tenants.ts"
 
 /** What is seen of a tenant. Live: read, do not keep. */
-export type LiveTenant = Pick<Tenant, "id" | "state" | "settings" | "counters" | "census">
+export type LiveTenant = Pick<Tenant, "id" | "state" | "settings" | "counters" | "census" | "policy">
 
 export interface LiveClient {
   readonly tenant: string
@@ -66,7 +66,7 @@ export interface Administration {
   readonly session: (
     tenant: string,
     clientId: string,
-    topic: string | undefined
+    inquiry: Inquiry
   ) => Effect.Effect<SessionView | undefined>
   /** Who would get what is published to a topic; undefined when the tenant is not live, or does not answer. */
   readonly route: (tenant: string, topic: string) => Effect.Effect<RouteView | undefined>
@@ -81,11 +81,11 @@ export const administrationOf = (tenants: Tenants): Administration => ({
   close: ({ clientId, covers, ending, tenant }) => {
     for (const each of chosen(tenants, tenant)) each.signal({ _tag: "Close", clientId, covers, ending })
   },
-  session: (id, clientId, topic) =>
+  session: (id, clientId, inquiry) =>
     answer<SessionView | undefined>((reply) => {
       const tenant = tenants.find(id)
       if (tenant === undefined) reply(undefined)
-      else tenant.signal({ _tag: "Inspect", clientId, topic, reply })
+      else tenant.signal({ _tag: "Inspect", clientId, inquiry, reply })
     }),
   route: (id, topic) =>
     answer<RouteView | undefined>((reply) => {
