@@ -24,7 +24,7 @@ export const directoryAuthorizer = (
       return Effect.matchEffect(find(identity.principal), {
         onFailure: ({ reason }) => Effect.fail(new AuthorizationUnavailable({ reason })),
         onSuccess: (user) => {
-          // Removed since it authenticated, perhaps made anew for another tenant: its connection is being closed.
+          // Removed since it authenticated, and perhaps made anew elsewhere: its connection is being closed.
           if (user === undefined || user.isDisabled || user.tenant !== identity.tenant) {
             return Effect.fail(new AuthorizationUnavailable({ reason: "the user is no longer admitted" }))
           }
