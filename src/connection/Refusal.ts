@@ -3,7 +3,9 @@
 import * as Effect from "effect/Effect"
 import { type Cause, causeOf } from "../events/Cause.ts"
 import type { Event } from "../events/Event.ts"
-import type { ReasonCode } from "../protocol/ReasonCode.ts"
+import { LineLimit } from "../events/LineLimit.ts"
+import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { Wire } from "../transport/Transport.ts"
 import type { Connection } from "./Connection.ts"
 
 export interface RefusalDetails {
@@ -44,7 +46,7 @@ export const refuse = (connection: Connection, why: Refusal, report: Report): vo
 }
 
 export const tellRefused = (
-  { clientId, tenant, wire }: Pick<Connection, "clientId" | "tenant" | "wire">,
+  { clientId, tenant, wire }: Partial<Pick<Connection, "clientId" | "tenant">> & Pick<Connection, "wire">,
   { details, reason, reasonCode }: Refusal,
   report: Report
 ): void => {
@@ -62,3 +64,17 @@ export const tellRefused = (
     reason
   })
 }
+
+const TURNED_AWAY_PER_SECOND = 20
+
+/** Tells, some times a second, of wires for which there is no room. */
+export const turnedAway = (report: Report, nowMs: () => number): ((wire: Wire) => void) => {
+  const limit = new LineLimit(TURNED_AWAY_PER_SECOND, nowMs())
+  return (wire) => {
+    if (limit.admit(nowMs()) !== undefined) tellRefused({ wire }, full, report)
+  }
+}
+
+const full = new Refusal(ReasonCode.ServerBusy, "the broker serves as many connections as it may", {
+  cause: "too-many-connections"
+})

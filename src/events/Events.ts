@@ -1,6 +1,6 @@
 /**
- * Where everything in a broker reports to: the sink, guarded, so that one that throws harms nobody; the memory
- * of what went wrong lately; the tenants' own topics.
+ * Where everything in a broker reports to: the sink, guarded, so that one that throws harms nobody; the
+ * memory of what went wrong lately; the tenants' own topics.
  */
 
 import * as Effect from "effect/Effect"

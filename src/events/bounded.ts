@@ -3,8 +3,8 @@
  * them in batches.
  *
  * What does not fit is lost and counted, and an `EventsLost` follows as soon as there is room again, so that
- * whoever reads the events knows what is missing. When its scope closes it takes no more, and has `flushMs` to
- * deliver what waits.
+ * whoever reads the events knows what is missing. When its scope closes it takes no more, and has `flushMs`
+ * to deliver what waits.
  */
 
 import type * as Clock from "effect/Clock"

@@ -100,7 +100,7 @@ const filterOf = ({ tags, tenants }: WebhookOptions): ((event: Event) => boolean
 const isOfTenants = (event: Event, tenants: ReadonlySet<string>): boolean =>
   event.tenant !== undefined && tenants.has(event.tenant)
 
-/** An attempt has failed; `isFinal` when no other would fare better. Handled here: it is tried again, or lost. */
+/** An attempt has failed; `isFinal` when no other would fare better. Handled here: tried again, or lost. */
 class NotTaken extends Data.TaggedError("NotTaken")<{
   readonly problem: string
   readonly isFinal: boolean

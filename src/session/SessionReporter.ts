@@ -2,8 +2,8 @@
  * What a session tells of itself as events: that a client came, left, was refused something, that messages
  * were dropped.
  *
- * A client can bring about refusals and drops as fast as it can send. Those are told some times a second, with
- * the number of them; the tenant's counters count them all.
+ * A client can bring about refusals and drops as fast as it can send. Those are told some times a second,
+ * with the number of them; the tenant's counters count them all.
  */
 
 import { type Cause, causeOf, refusalCauseOf } from "../events/Cause.ts"

@@ -51,13 +51,14 @@ export const onAuthenticated = (state: SessionState, step: AuthenticationStep, o
       return sendAuth(ReasonCode.ContinueAuthentication, method, step.authenticationData, out)
     case "Refused":
       // [MQTT-4.12.1-2]
-      return out.close({ reasonCode: step.reasonCode, reason: step.reason })
+      return out.close({ reasonCode: step.reasonCode, reason: step.reason, cause: "reauthentication-failed" })
     case "Accepted":
       state.isAuthenticating = false
       if (step.tenant !== state.identity.tenant || step.principal !== state.identity.principal) {
         return out.close({
           reasonCode: ReasonCode.NotAuthorized,
-          reason: "re-authenticated as somebody else"
+          reason: "re-authenticated as somebody else",
+          cause: "reauthentication-failed"
         })
       }
       state.validUntilMs = step.validUntilMs ?? 0
