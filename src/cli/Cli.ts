@@ -19,17 +19,19 @@ import * as Cause from "effect/Cause"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as FiberRef from "effect/FiberRef"
-import * as LogLevel from "effect/LogLevel"
+import type * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import manifest from "../../package.json" with { type: "json" }
 import { type Config, loadConfig, resolveConfig } from "../config/Config.ts"
 import { configurationYaml } from "../config/ConfigText.ts"
 import { fileVariable } from "../config/Found.ts"
 import { configurationJsonSchema } from "../config/JsonSchema.ts"
+import type { Resolved } from "../config/Resolution.ts"
 import { checkAuthentication } from "./authentication.ts"
 import { databaseCommands } from "./database.ts"
 import { checkFiles } from "./listeners.ts"
 import { passwdCommand } from "./passwd.ts"
+import type { Configuration } from "./reload.ts"
 
 export const version: string = manifest.version
 
@@ -41,7 +43,7 @@ type Environment = Readonly<Record<string, string | undefined>>
  * `start` runs a broker until it is interrupted or ends by itself.
  */
 export const makeCli = <E, R>(
-  start: (config: Config) => Effect.Effect<void, E, R>,
+  start: (configuration: Configuration) => Effect.Effect<void, E, R>,
   env: Environment = process.env
 ): ((args: ReadonlyArray<string>) => Effect.Effect<void, unknown, R | CliApp.CliApp.Environment>) => {
   const command = rootCommand(start, env)
@@ -84,13 +86,18 @@ const footer = HelpDoc.blocks([
   HelpDoc.p("heddle db stats                          see what the database holds")
 ])
 
-const rootCommand = <E, R>(start: (config: Config) => Effect.Effect<void, E, R>, env: Environment) => {
+const rootCommand = <E, R>(
+  start: (configuration: Configuration) => Effect.Effect<void, E, R>,
+  env: Environment
+) => {
   const chosen = (file: Option.Option<string>) =>
     Option.orElse(file, () => Option.fromNullable(env[fileVariable]))
 
-  const runBroker = Effect.fnUntraced(function* (file: Option.Option<string>) {
-    const config = yield* loadConfig({ file: chosen(file), env })
-    yield* start(yield* withLogLevelOption(config))
+  const runBroker = Effect.fnUntraced(function* (given: Option.Option<string>) {
+    const file = chosen(given)
+    const level = yield* FiberRef.get(FiberRef.currentMinimumLogLevel)
+    const again = Effect.map(resolveConfig({ file, env }), (resolved) => withLogLevelOption(resolved, level))
+    yield* start({ ...(yield* again), file, again })
   })
 
   const root = Command.make("heddle", { config: configOption }, ({ config }) => runBroker(config)).pipe(
@@ -161,10 +168,14 @@ const logLevels: Readonly<Record<LogLevel.LogLevel["_tag"], Config["log"]["level
 }
 
 /** The command line's own `--log-level`, which is the fiber's by now, goes before the configuration's. */
-const withLogLevelOption = (config: Config): Effect.Effect<Config> =>
-  Effect.map(FiberRef.get(FiberRef.currentMinimumLogLevel), (level) =>
-    level === LogLevel.Info ? config : { ...config, log: { ...config.log, level: logLevels[level._tag] } }
-  )
+const withLogLevelOption = ({ config, entries }: Resolved, { _tag }: LogLevel.LogLevel): Resolved => {
+  if (_tag === "Info") return { config, entries }
+  const level = logLevels[_tag]
+  return {
+    config: { ...config, log: { ...config.log, level } },
+    entries: new Map(entries).set("log.level", { value: level, source: "--log-level" })
+  }
+}
 
 /** Tells what went wrong. Mistakes in the arguments have been told by the parser. */
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {

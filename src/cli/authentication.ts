@@ -4,18 +4,19 @@
  */
 
 import type * as FileSystem from "@effect/platform/FileSystem"
+import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import * as Layer from "effect/Layer"
+import * as Equal from "effect/Equal"
 import * as Redacted from "effect/Redacted"
 import type * as Scope from "effect/Scope"
-import { Authenticator, anonymousOnly } from "../auth/Authenticator.ts"
+import { type Authenticator, anonymousOnly } from "../auth/Authenticator.ts"
 import { type AuthenticationMethod, anonymousMethod, chain } from "../auth/Chain.ts"
 import { certificateMethod } from "../auth/certificate/CertificateMethod.ts"
 import { Backoff } from "../auth/guard/Backoff.ts"
-import { BanList } from "../auth/guard/BanList.ts"
+import type { BanList } from "../auth/guard/BanList.ts"
 import { FlapDetector } from "../auth/guard/FlapDetector.ts"
-import { guarded } from "../auth/guard/Guard.ts"
+import { type GuardOptions, guarded } from "../auth/guard/Guard.ts"
 import { httpMethod } from "../auth/http/HttpMethod.ts"
 import { keySetOfSecret, keySetOfText } from "../auth/jwt/JwtKeySet.ts"
 import { type JwtKeys, keysOf, keysOfUrl } from "../auth/jwt/JwtKeys.ts"
@@ -25,20 +26,55 @@ import { passwordMethod } from "../auth/password/PasswordMethod.ts"
 import { scramMethod } from "../auth/scram/ScramMethod.ts"
 import { AuthFileUnusable, type WatchedFile, watchedFile } from "../auth/WatchedFile.ts"
 import type { Config } from "../config/Config.ts"
+import { makeReplaceable, type Prepared } from "./Replaceable.ts"
 
-type Authentication = Config["authentication"]
+type Section = Config["authentication"]
 
-export const authenticatorLayer = (
-  authentication: Authentication
-): Layer.Layer<Authenticator | BanList, AuthFileUnusable, FileSystem.FileSystem> =>
-  Layer.scoped(
-    Authenticator,
-    Effect.gen(function* () {
-      const bans = yield* BanList
-      const inner = yield* authenticatorOf(authentication)
-      return yield* guardOf(inner, bans, authentication.guard)
-    })
-  ).pipe(Layer.provideMerge(BanList.layer))
+/** Who clients are, by a configuration that may be replaced by another while clients connect. */
+export interface Authentication {
+  readonly authenticator: Authenticator["Type"]
+  /**
+   * Fails when a file of the next configuration cannot be used. Bans and clients that are connected stay, and
+   * so do the failures that the guard remembers, unless it is told other terms.
+   */
+  readonly prepare: (next: Section) => Effect.Effect<Prepared, AuthFileUnusable, FileSystem.FileSystem>
+}
+
+export const makeAuthentication = (
+  first: Section,
+  bans: BanList["Type"]
+): Effect.Effect<Authentication, AuthFileUnusable, FileSystem.FileSystem | Scope.Scope> =>
+  Effect.gen(function* () {
+    const clock = yield* Effect.clock
+    const chosen = yield* makeReplaceable(authenticatorOf(first))
+    const inner: Authenticator["Type"] = {
+      authenticate: (credentials) => chosen.current().authenticate(credentials),
+      reauthenticate: (identity, method, data) => chosen.current().reauthenticate(identity, method, data)
+    }
+    const guardBy = ({ guard }: Section) =>
+      guarded(inner, { bans, ...guardOf(guard), nowMs: () => clock.unsafeCurrentTimeMillis() })
+    let section = first
+    let guard = guardBy(first)
+    banNetworks(bans, [], first.guard.bannedNetworks)
+    return {
+      authenticator: {
+        authenticate: (credentials) => guard.authenticate(credentials),
+        reauthenticate: (identity, method, data) => guard.reauthenticate(identity, method, data)
+      },
+      prepare: (next) =>
+        Effect.map(chosen.prepare(authenticatorOf(next)), ({ commit, discard }) => ({
+          discard,
+          commit: Effect.zipRight(
+            Effect.sync(() => {
+              banNetworks(bans, section.guard.bannedNetworks, next.guard.bannedNetworks)
+              if (!Equal.equals(termsOf(section.guard), termsOf(next.guard))) guard = guardBy(next)
+              section = next
+            }),
+            commit
+          )
+        }))
+    }
+  })
 
 /** Fails unless every file that the methods need can be used. */
 export const checkAuthentication = ({
@@ -49,42 +85,44 @@ export const checkAuthentication = ({
 /** Addresses, users and clients that the guard remembers. */
 const REMEMBERED_MAX = 100_000
 
-const guardOf = (
-  inner: Authenticator["Type"],
+const guardOf = (guard: Section["guard"]): Pick<GuardOptions, "addresses" | "users" | "flapping"> => {
+  const backoff = {
+    failuresFree: guard.failures === 0 ? Number.POSITIVE_INFINITY : guard.failures,
+    firstWaitMs: Duration.toMillis(guard.backoff),
+    waitMsMax: Duration.toMillis(guard.backoffMax),
+    keysMax: REMEMBERED_MAX
+  }
+  const detector = new FlapDetector({
+    connectsMax: guard.flapConnects,
+    windowMs: Duration.toMillis(guard.flapWindow),
+    clientsMax: REMEMBERED_MAX
+  })
+  return {
+    addresses: new Backoff(backoff),
+    users: new Backoff(backoff),
+    ...(guard.flapConnects > 0 && { flapping: { detector, banMs: Duration.toMillis(guard.flapBan) } })
+  }
+}
+
+/** What of a guard cannot change without its forgetting what it has seen. */
+const termsOf = ({ bannedNetworks, ...terms }: Section["guard"]) => Data.struct(terms)
+
+const networkBan = (network: string) => ({ _tag: "Address", network }) as const
+
+const banNetworks = (
   bans: BanList["Type"],
-  guard: Authentication["guard"]
-): Effect.Effect<Authenticator["Type"]> =>
-  Effect.clockWith((clock) =>
-    Effect.sync(() => {
-      for (const network of guard.bannedNetworks) {
-        const reason = "the network is banned"
-        bans.add({ subject: { _tag: "Address", network }, reason, untilMs: undefined })
-      }
-      const backoff = {
-        failuresFree: guard.failures === 0 ? Number.POSITIVE_INFINITY : guard.failures,
-        firstWaitMs: Duration.toMillis(guard.backoff),
-        waitMsMax: Duration.toMillis(guard.backoffMax),
-        keysMax: REMEMBERED_MAX
-      }
-      const detector = new FlapDetector({
-        connectsMax: guard.flapConnects,
-        windowMs: Duration.toMillis(guard.flapWindow),
-        clientsMax: REMEMBERED_MAX
-      })
-      return guarded(inner, {
-        bans,
-        addresses: new Backoff(backoff),
-        users: new Backoff(backoff),
-        ...(guard.flapConnects > 0 && {
-          flapping: { detector, banMs: Duration.toMillis(guard.flapBan) }
-        }),
-        nowMs: () => clock.unsafeCurrentTimeMillis()
-      })
-    })
-  )
+  before: ReadonlyArray<string>,
+  now: ReadonlyArray<string>
+): void => {
+  for (const network of before) if (!now.includes(network)) bans.remove(networkBan(network))
+  for (const network of now) {
+    if (before.includes(network)) continue
+    bans.add({ subject: networkBan(network), reason: "the network is banned", untilMs: undefined })
+  }
+}
 
 const authenticatorOf = (
-  authentication: Authentication
+  authentication: Section
 ): Effect.Effect<Authenticator["Type"], AuthFileUnusable, FileSystem.FileSystem | Scope.Scope> =>
   Effect.gen(function* () {
     if (authentication.methods.length === 0) return anonymousOnly(authentication.anonymous)
@@ -104,10 +142,7 @@ type Users = Built<WatchedFile<PasswordUsers>>
 
 /** `users` is read once, whatever methods use it. */
 const methodsByName: Readonly<
-  Record<
-    Authentication["methods"][number],
-    (authentication: Authentication, users: Users) => Built<AuthenticationMethod>
-  >
+  Record<Section["methods"][number], (authentication: Section, users: Users) => Built<AuthenticationMethod>>
 > = {
   "password-file": ({ passwordFile: { concurrency, waitingMax } }, users) =>
     Effect.flatMap(users, ({ current }) => passwordMethod({ users: current, concurrency, waitingMax })),
@@ -165,7 +200,7 @@ const keysOfTokens = ({
   refreshMin,
   secret,
   url
-}: Authentication["jwt"]): Built<JwtKeys> => {
+}: Section["jwt"]): Built<JwtKeys> => {
   if (file !== "") {
     const parse = (text: string) => keySetOfText(text, algorithm)
     return Effect.map(watchedFile({ path: file, parse }), ({ current }) => keysOf(current))

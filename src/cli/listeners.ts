@@ -44,15 +44,6 @@ export class FilesUnreadable extends Data.TaggedError("FilesUnreadable")<{
  */
 const RELOAD_EVERY = Duration.seconds(1)
 
-/**
- * The listeners that are enabled, in the order of the configuration. Certificates are watched while the scope
- * is open.
- */
-export const listenersOf = (
-  config: Config
-): Effect.Effect<ReadonlyArray<Listener>, FileUnreadable, FileSystem.FileSystem | Scope.Scope> =>
-  Effect.forEach(enabled(config), ([name, listener]) => listenerOf({ name, listener, limits: config.limits }))
-
 /** Fails unless every file that the enabled listeners need can be read; tells of all that cannot. */
 export const checkFiles = (config: Config): Effect.Effect<void, FilesUnreadable, FileSystem.FileSystem> =>
   Effect.partition(enabled(config).flatMap(filesOf), ([key, path]) => read(key, path)).pipe(
@@ -81,48 +72,69 @@ const filesOf = ([name, { tls }]: readonly [string, ListenerConfig]): ReadonlyAr
 const enabled = (config: Config) =>
   Object.entries(config.listeners).filter(([, listener]) => listener.enabled)
 
-interface Described {
+/** A listener as the configuration describes it. */
+export interface Described {
   readonly name: string
   readonly listener: ListenerConfig
-  readonly limits: Config["limits"]
+  /** Those in force: asked for each time, as they may change. */
+  readonly limits: () => Config["limits"]
 }
 
-const listenerOf = Effect.fnUntraced(function* (described: Described) {
-  const { limits, listener, name } = described
-  const networks = [...listener.proxyProtocol.networks, ...listener.forwardedFor.networks]
-  const admission = admissionOf(limits, new CidrSet(networks))
-  const handshakeTimeoutMs = Duration.toMillis(limits.handshakeTimeout)
-  if (listener.transport === "unix") return unixListener({ name, path: listener.path ?? "", admission })
-  const bind = { name, hostname: bindAddress(listener.host), port: listener.port, admission }
-  const proxies =
-    listener.proxyProtocol.networks.length > 0 ? new CidrSet(listener.proxyProtocol.networks) : undefined
-  const isSecure = listener.transport === "tls" || listener.transport === "wss"
-  const stream = isSecure
-    ? yield* secureListener(described, { ...bind, handshakeTimeoutMs, proxies })
-    : proxies === undefined
-      ? tcpListener(bind)
-      : proxyProtocolListener(tcpListener(bind), { trusted: proxies, handshakeTimeoutMs, admission })
-  if (listener.transport !== "ws" && listener.transport !== "wss") return stream
-  return webSocketListener(stream, {
-    paths: [listener.path ?? "/mqtt"],
-    origins: listener.origins.length > 0 ? listener.origins : undefined,
-    trustedProxies:
-      listener.forwardedFor.networks.length > 0 ? new CidrSet(listener.forwardedFor.networks) : undefined,
-    handshakeTimeoutMs,
-    admission
-  })
-})
+/** Certificates are watched while the scope is open. */
+export const listenerOf: (
+  described: Described
+) => Effect.Effect<Listener, FileUnreadable, FileSystem.FileSystem | Scope.Scope> = Effect.fnUntraced(
+  function* (described: Described) {
+    const { limits, listener, name } = described
+    const networks = [...listener.proxyProtocol.networks, ...listener.forwardedFor.networks]
+    const admission = admissionOf(limits, new CidrSet(networks))
+    const handshakeTimeoutMs = () => Duration.toMillis(limits().handshakeTimeout)
+    if (listener.transport === "unix") return unixListener({ name, path: listener.path ?? "", admission })
+    const bind = { name, hostname: bindAddress(listener.host), port: listener.port, admission }
+    const proxies =
+      listener.proxyProtocol.networks.length > 0 ? new CidrSet(listener.proxyProtocol.networks) : undefined
+    const isSecure = listener.transport === "tls" || listener.transport === "wss"
+    const stream = isSecure
+      ? yield* secureListener(described, { ...bind, handshakeTimeoutMs, proxies })
+      : proxies === undefined
+        ? tcpListener(bind)
+        : proxyProtocolListener(tcpListener(bind), { trusted: proxies, handshakeTimeoutMs, admission })
+    if (listener.transport !== "ws" && listener.transport !== "wss") return stream
+    return webSocketListener(stream, {
+      paths: [listener.path ?? "/mqtt"],
+      origins: listener.origins.length > 0 ? listener.origins : undefined,
+      trustedProxies:
+        listener.forwardedFor.networks.length > 0 ? new CidrSet(listener.forwardedFor.networks) : undefined,
+      handshakeTimeoutMs,
+      admission
+    })
+  }
+)
 
-const admissionOf = (limits: Config["limits"], proxies: CidrSet): AdmissionLimit =>
+const admissionOf = (limits: () => Config["limits"], proxies: CidrSet): AdmissionLimit =>
   new AdmissionLimit({
-    acceptsPerSecond: limits.acceptRate,
-    acceptsBurst: limits.acceptBurst,
-    acceptsPerSecondPerAddress: limits.acceptRatePerAddress || Number.POSITIVE_INFINITY,
-    acceptsBurstPerAddress:
-      limits.acceptRatePerAddress === 0 ? Number.POSITIVE_INFINITY : limits.acceptBurstPerAddress,
-    pendingMax: limits.pendingHandshakes,
-    pendingMaxPerAddress: limits.pendingHandshakesPerAddress || Number.POSITIVE_INFINITY,
-    addressesMax: limits.pendingHandshakes * 2,
+    get acceptsPerSecond() {
+      return limits().acceptRate
+    },
+    get acceptsBurst() {
+      return limits().acceptBurst
+    },
+    get acceptsPerSecondPerAddress() {
+      return limits().acceptRatePerAddress || Number.POSITIVE_INFINITY
+    },
+    get acceptsBurstPerAddress() {
+      const { acceptBurstPerAddress, acceptRatePerAddress } = limits()
+      return acceptRatePerAddress === 0 ? Number.POSITIVE_INFINITY : acceptBurstPerAddress
+    },
+    get pendingMax() {
+      return limits().pendingHandshakes
+    },
+    get pendingMaxPerAddress() {
+      return limits().pendingHandshakesPerAddress || Number.POSITIVE_INFINITY
+    },
+    get addressesMax() {
+      return limits().pendingHandshakes * 2
+    },
     proxies
   })
 

@@ -4,6 +4,7 @@ import * as Schema from "effect/Schema"
 import { describe, duration, integer, oneOf, size, text } from "../values/Key.ts"
 import { Authentication } from "./AuthenticationSchema.ts"
 import { Authorization } from "./AuthorizationSchema.ts"
+import { Control } from "./ControlSchema.ts"
 import { Events } from "./EventsSchema.ts"
 import { Listeners } from "./ListenerSchema.ts"
 import { Session, Tenancy, Tenants } from "./TenantsSchema.ts"
@@ -104,6 +105,7 @@ export const ConfigSchema = Schema.Struct({
   tenancy: Tenancy,
   tenants: Tenants,
   events: Events,
+  control: Control,
   shutdown: Shutdown,
   log: Log
 })

@@ -5,8 +5,8 @@
 import { dirname, resolve } from "node:path"
 
 /**
- * The content of a configuration file with the paths of its listeners, its storage, its authentication and
- * its authorization made absolute. What has no such shape stays.
+ * The content of a configuration file with the paths of its listeners, its storage, its authentication, its
+ * authorization and its socket made absolute. What has no such shape stays.
  */
 export const withAbsolutePaths = (file: string, content: unknown): unknown => {
   const folder = dirname(resolve(file))
@@ -26,7 +26,10 @@ export const withAbsolutePaths = (file: string, content: unknown): unknown => {
       mapKeys(section, ["path", "file"], absolute)
     )
   )
-  const authorized = mapKeys(authenticated, ["authorization"], (authorization) =>
+  const controlled = mapKeys(authenticated, ["control"], (control) =>
+    mapKeys(control, ["path"], (path) => (path === "off" ? path : absolute(path)))
+  )
+  const authorized = mapKeys(controlled, ["authorization"], (authorization) =>
     mapKeys(authorization, ["files", "directory"], (paths) =>
       Array.isArray(paths) ? paths.map(absolute) : absolute(paths)
     )

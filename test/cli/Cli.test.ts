@@ -52,7 +52,7 @@ const heddle = async (
 ): Promise<Outcome> => {
   const started: Array<Config> = []
   const cli = makeCli(
-    (config) =>
+    ({ config }) =>
       Effect.zipRight(
         Effect.sync(() => started.push(config)),
         ending

@@ -10,11 +10,11 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
+import * as LogLevel from "effect/LogLevel"
 import { connect, type IClientOptions } from "mqtt"
 import type { IAuthPacket } from "mqtt-packet"
 import { scramHash } from "../../src/auth/password/PasswordHash.ts"
-import { Broker } from "../../src/Broker.ts"
-import { brokerLayer } from "../../src/cli/start.ts"
+import { Running, runningLayer } from "../../src/cli/running.ts"
 import { resolve } from "../../src/config/Resolution.ts"
 import { isOpensslAvailable, testCertificates } from "../support/certificates.ts"
 import { clientFinal, clientFirst } from "../support/scramClient.ts"
@@ -48,13 +48,13 @@ const withAuthentication = (
     storage: { kind: "memory" },
     log: { level: "none" }
   }
-  const { config } = Either.getOrThrow(resolve({ file: { name: "test.json", content }, env: {} }))
+  const resolved = Either.getOrThrow(resolve({ file: { name: "test.json", content }, env: {} }))
   const program = Effect.gen(function* () {
-    const { listening } = yield* Broker
-    const scheme = listening[0]?.transport === "tls" ? "mqtts" : "mqtt"
+    const [place] = (yield* Running).listening()
+    const scheme = place?.transport === "tls" ? "mqtts" : "mqtt"
     const attempt: Try = (options, answer) =>
       new Promise((settle) => {
-        const url = `${scheme}://127.0.0.1:${listening[0]?.port}`
+        const url = `${scheme}://127.0.0.1:${place?.port}`
         const client = connect(url, { protocolVersion: 5, reconnectPeriod: 0, ...options })
         if (answer !== undefined) {
           client.handleAuth = ({ properties }, done) =>
@@ -68,7 +68,7 @@ const withAuthentication = (
       })
     yield* Effect.promise(() => body(attempt))
   })
-  const layer = brokerLayer(config).pipe(
+  const layer = runningLayer(resolved, { level: LogLevel.None }).pipe(
     Layer.provide([BunContext.layer, Logger.remove(Logger.defaultLogger)])
   )
   return Effect.runPromise(Effect.provide(program, layer))
