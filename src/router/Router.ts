@@ -321,10 +321,10 @@ export class Router implements Behaviour<RouterMessage> {
     const members = this.table.group(group.key)
     for (const publication of publications) {
       publication.gathering?.enter(this.gatherings)
-      if (members?.deliver(publication) !== true) {
+      if (members === undefined) {
         this.options.counters.droppedNoMembers++
         this.reporter.dropped(publication, "no-members", nowMs)
-      }
+      } else if (!members.deliver(publication)) this.mailboxFull(publication, members)
       publication.contributed()
       publication.settle(true)
     }

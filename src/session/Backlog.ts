@@ -24,6 +24,7 @@ export class Backlog {
   /** Messages on record below this position were sent to the client: they do not wait, they are in flight. */
   private sentBefore = 0
   private sentCount = 0
+  private sentWeight = 0
   /** Newer than all on record; some may be gone already. */
   private readonly tail = new Fifo<OutboundEntry>()
   private tailCount = 0
@@ -59,6 +60,11 @@ export class Backlog {
     return this.tailWeight + this.onRecord * RECORD_BYTES
   }
 
+  /** Of those that have not been sent. */
+  get waitingBytes(): number {
+    return this.weight - this.sentWeight
+  }
+
   /** Messages of which only position and weight are here. */
   get onRecord(): number {
     return this.positions.length - this.head
@@ -85,8 +91,12 @@ export class Backlog {
   shift(): number | undefined {
     const position = this.positions[this.head]
     if (position === undefined) return undefined
-    this.weight -= this.weights[this.head] ?? 0
-    if (position < this.sentBefore) this.sentCount--
+    const weight = this.weights[this.head] ?? 0
+    this.weight -= weight
+    if (position < this.sentBefore) {
+      this.sentCount--
+      this.sentWeight -= weight
+    }
     this.head++
     if (this.head === this.positions.length) {
       this.positions = []
@@ -179,6 +189,8 @@ export class Backlog {
     this.sentBefore = sentBefore
     const firstUnsent = this.positions.findIndex((position) => position >= sentBefore)
     this.sentCount = firstUnsent < 0 ? this.positions.length : firstUnsent
+    this.sentWeight = 0
+    for (let index = 0; index < this.sentCount; index++) this.sentWeight += this.weights[index] ?? 0
   }
 
   private takeFromTail(entry: OutboundEntry): void {

@@ -31,6 +31,7 @@ export class OutboundQueue {
   private inflightCount = 0
   private waitingCount = 0
   private weight = 0
+  private inflightWeight = 0
   private upcoming = 0
   private sent = 0
   /** No message below this is held. */
@@ -59,6 +60,11 @@ export class OutboundQueue {
   /** Payload bytes of everything held. */
   get bytes(): number {
     return this.weight
+  }
+
+  /** Of those that have not been sent yet. */
+  get waitingBytes(): number {
+    return this.weight - this.inflightWeight
   }
 
   /** Positions below this have been sent at least once. */
@@ -111,6 +117,7 @@ export class OutboundQueue {
   owe(entry: OutboundEntry): void {
     this.inflightCount++
     this.weight += entry.publication.bytes
+    this.inflightWeight += entry.publication.bytes
     this.place(entry)
     this.owed.push(entry)
     this.resend = Math.min(this.resend, entry.position)
@@ -124,6 +131,7 @@ export class OutboundQueue {
     this.inflightCount = 0
     this.waitingCount = 0
     this.weight = 0
+    this.inflightWeight = 0
     this.nothingOwed()
   }
 
@@ -161,6 +169,7 @@ export class OutboundQueue {
     this.line.shift()
     this.waitingCount--
     this.inflightCount++
+    this.inflightWeight += entry.publication.bytes
     this.sentSinceRewind++
     this.sent = Math.max(this.sent, entry.position + 1)
     entry.phase = Phase.Published
@@ -191,6 +200,7 @@ export class OutboundQueue {
       this.closeGaps()
     } else {
       this.inflightCount--
+      this.inflightWeight -= entry.publication.bytes
       this.window[this.packetIdOf(entry) & (this.window.length - 1)] = undefined
     }
     if (this.size > 0) return

@@ -27,6 +27,7 @@ import type { LifecycleMessage, SessionMessage } from "./SessionMessage.ts"
 import { SessionReader } from "./SessionReader.ts"
 import { onDeliveryVerdict } from "./screenedDelivery.ts"
 import { giveBack } from "./sharing.ts"
+import { watchStall } from "./stall.ts"
 import { throttledUntilMs } from "./throttle.ts"
 import { viewOf } from "./view.ts"
 
@@ -49,6 +50,7 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
     this.commit()
     this.account()
     this.tellDrops(false)
+    watchStall(this.state, nowMs)
     this.arm()
     return Math.max(1, spent)
   }

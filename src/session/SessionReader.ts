@@ -17,6 +17,7 @@ import { onAuth } from "./reauthentication.ts"
 import { SessionLife } from "./SessionLife.ts"
 import type { ClientLink, Lost } from "./SessionMessage.ts"
 import { screenedSubscribe, screenedUnsubscribe } from "./screenedFilters.ts"
+import { noteProgress } from "./stall.ts"
 import {
   onSubscribe,
   onSubscribeDecided,
@@ -98,6 +99,7 @@ export abstract class SessionReader extends SessionLife {
 
   /** The client has taken bytes: there is room to send, and perhaps to read again. */
   protected drained(nowMs: number, budget: number): number {
+    noteProgress(this.state, nowMs)
     pump(this.state, nowMs, this)
     if (!this.isHeldBack) return 1
     // It could not show that it is there while we did not read.

@@ -13,6 +13,7 @@ import type { DropReason, SubscriptionEvent, SubscriptionRevoked } from "../even
 import { LineLimit } from "../events/LineLimit.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Publication } from "../router/Publication.ts"
+import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import type { Ending } from "./Link.ts"
 import { SessionHandle } from "./SessionHandle.ts"
 import type { Attach } from "./SessionMessage.ts"
@@ -72,6 +73,16 @@ export abstract class SessionReporter extends SessionHandle {
     const reasonCode = ReasonCode.QuotaExceeded
     this.refused({ _tag: "PublishRefused", topic: topic.name, qos, retain, reasonCode, reason })
     if (packetId !== 0) super.published(publication, reasonCode)
+  }
+
+  reached(resource: keyof TenantSettings, outcome: string): void {
+    this.services.report({ _tag: "QuotaReached", ...this.who, resource, outcome })
+  }
+
+  stalled(forMs: number): void {
+    const { link, unacknowledged } = this.state
+    const backlogBytes = link?.backlogBytes ?? 0
+    this.services.report({ _tag: "ClientStalled", ...this.who, unacknowledged, forMs, backlogBytes })
   }
 
   tell(event: DebugEvent | SubscriptionEvent | SubscriptionRevoked): void {

@@ -120,6 +120,8 @@ export interface Replay {
   readonly options: DeliveryOptions
   readonly noLocal: boolean
   readonly from: string | undefined
+  /** Messages that have come of it. */
+  readonly given: number
 }
 
 /** A subscription that the authorizer is asked about again. */
@@ -175,6 +177,9 @@ export class SessionState {
   backlog: Backlog | undefined = undefined
   /** Sent on this connection and not completed: what counts against the send quota. */
   unacknowledged = 0
+  /** Since when the client has owed us something without a sign of taking it; 0 while it owes nothing. */
+  owedSinceMs = 0
+  isStallTold = false
   /** QoS 0 messages kept for an absent client, or one over its rate, and what they weigh. */
   queuedQos0: Fifo<readonly [Publication, DeliveryOptions]> | undefined = undefined
   queuedQos0Bytes = 0
@@ -292,6 +297,10 @@ export interface SessionOutputs extends Subscriber, Publisher, Keeper, Waiter {
   /** An event of the client's; those of single messages only where the tenant's `debugEvents` is on. */
   readonly tell: (event: DebugEvent | SubscriptionEvent | SubscriptionRevoked) => void
   readonly refused: (what: Refusal) => void
+  /** Tells that the client came to a limit of the tenant, and what became of what it wanted. */
+  readonly reached: (setting: keyof TenantSettings, outcome: string) => void
+  /** Tells that the client has taken nothing of what it was sent for so long. */
+  readonly stalled: (forMs: number) => void
 }
 
 export interface Refusal {

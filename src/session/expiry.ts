@@ -16,6 +16,7 @@ import { forgetReceived } from "./inbound.ts"
 import { letGo } from "./refill.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
 import { giveBack, sharedGroupsOf } from "./sharing.ts"
+import { stallDueMs, tellStall } from "./stall.ts"
 import { grantedExpiry, offlineTerms } from "./terms.ts"
 import { throttledUntilMs } from "./throttle.ts"
 import { stopSending } from "./throttleSending.ts"
@@ -154,7 +155,7 @@ export const nextDueMs = (state: SessionState): number => {
   if (state.link !== undefined) {
     const { silenceMaxMs } = state.terms
     const due = earlier(silenceMaxMs > 0 ? state.lastPacketMs + silenceMaxMs : 0, state.validUntilMs)
-    return earlier(due, earlier(throttledUntilMs(state), state.sendsAtMs))
+    return earlier(earlier(due, stallDueMs(state)), earlier(throttledUntilMs(state), state.sendsAtMs))
   }
   return earlier(state.willDueMs, state.endsAtMs)
 }
@@ -165,6 +166,7 @@ const earlier = (a: number, b: number): number => (a === 0 ? b : b === 0 ? a : M
 /** True when the session has ended. */
 export const onDeadline = (state: SessionState, nowMs: number, out: SessionOutputs): boolean => {
   if (state.link !== undefined) {
+    tellStall(state, nowMs, out)
     if (state.validUntilMs !== 0 && nowMs >= state.validUntilMs) {
       // 3.14.2.1: "the maximum connection time authorized for this connection has been exceeded"
       out.close({ reasonCode: ReasonCode.MaximumConnectTime, reason: "the credentials have expired" })

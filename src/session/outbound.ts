@@ -26,6 +26,7 @@ import { continueReplay } from "./replay.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
 import { isHeldUp, outgoing } from "./screenedDelivery.ts"
 import { handOn } from "./sharing.ts"
+import { noteProgress } from "./stall.ts"
 import { maySend, paySent } from "./throttleSending.ts"
 
 /** QoS 1 and 2 messages of a connected client that wait in memory; those behind them wait on record. */
@@ -136,6 +137,7 @@ const keepQos0 = (
 ): void => {
   const { queueBytesMax, queueMessagesMax } = state.settings
   const kept = (state.queuedQos0 ??= new Fifo())
+  if (state.settings.qos0DropOldest) makeRoomForQos0(state, kept, publication, out)
   if (kept.length >= queueMessagesMax || state.queuedQos0Bytes + publication.bytes > queueBytesMax) {
     state.counters.droppedQueueFull++
     out.dropped(publication.topic.name, "queue-full", 0)
@@ -143,6 +145,24 @@ const keepQos0 = (
   }
   state.queuedQos0Bytes += publication.bytes
   kept.push([publication.keep(), options])
+}
+
+/** The oldest give way, but to none that would not fit alone. */
+const makeRoomForQos0 = (
+  state: SessionState,
+  kept: Fifo<readonly [Publication, DeliveryOptions]>,
+  { bytes }: Publication,
+  out: SessionOutputs
+): void => {
+  const { queueBytesMax, queueMessagesMax } = state.settings
+  if (bytes > queueBytesMax || queueMessagesMax === 0) return
+  while (kept.length >= queueMessagesMax || state.queuedQos0Bytes + bytes > queueBytesMax) {
+    const oldest = kept.shift()
+    if (oldest === undefined) return
+    state.queuedQos0Bytes -= oldest[0].bytes
+    state.counters.droppedQueueFull++
+    out.dropped(oldest[0].topic.name, "queue-full", 0)
+  }
 }
 
 /** As fast as the client takes them: what was kept for it is not dropped now for being too much at once. */
@@ -212,9 +232,10 @@ const hasRoom = (
     out.dropped(publication.topic.name, "tenant-queue-full", publication.qos)
     return false
   }
+  // What is in flight does not wait: it makes no room, so it takes none.
   while (
     queue.waiting + (backlog?.waiting ?? 0) >= settings.queueMessagesMax ||
-    queue.bytes + (backlog?.bytes ?? 0) + publication.bytes > settings.queueBytesMax
+    queue.waitingBytes + (backlog?.waitingBytes ?? 0) + publication.bytes > settings.queueBytesMax
   ) {
     if (!makeRoom(state, queue, publication, out)) return false
   }
@@ -229,14 +250,16 @@ const makeRoom = (
   out: SessionOutputs
 ): boolean => {
   state.counters.droppedQueueFull++
-  const policy = state.settings.queuePolicy
+  const { queueBytesMax, queuePolicy: policy } = state.settings
   if (policy === "disconnect" && state.link !== undefined) {
     out.close({
       reasonCode: ReasonCode.QuotaExceeded,
       reason: "the queue of messages for this client is full"
     })
   }
-  const dropped = policy === "drop-oldest" ? dropOldest(state, queue, out) : undefined
+  // For one that would not fit alone nobody gives way.
+  const mayDisplace = policy === "drop-oldest" && publication.bytes <= queueBytesMax
+  const dropped = mayDisplace ? dropOldest(state, queue, out) : undefined
   out.dropped(dropped ?? publication.topic.name, "queue-full", publication.qos)
   return dropped !== undefined
 }
@@ -405,6 +428,7 @@ export const onAck = (
 ): void => {
   const queue = state.queue
   const entry = queue?.find(ack.packetId)
+  if (entry !== undefined) noteProgress(state, nowMs)
   if (entry !== undefined && state.settings.debugEvents) out.tell(confirmedEvent(ack, entry))
   switch (ack._tag) {
     case "Puback":

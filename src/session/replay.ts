@@ -39,7 +39,7 @@ export const continueReplay = (state: SessionState, out: SessionOutputs): void =
   if (link.backlogBytes > state.settings.outboundBytesMax / 2 || state.queuedQos0 !== undefined) return
   if (state.backlog !== undefined || (state.queue !== undefined && state.queue.waiting > 0)) return
   state.replayAsked = true
-  out.askRetained(replay, REPLAY_PAGE)
+  out.askRetained(replay, Math.min(REPLAY_PAGE, matchesMax(state) - replay.given))
 }
 
 /** A page of retained messages. */
@@ -61,7 +61,17 @@ export const onRetainedPage = (
   }
   // Not before: a delivery pumps, and would ask for the same page again.
   state.replayAsked = false
-  if (page.cursor === undefined) state.replays?.shift()
-  else state.replays?.splice(0, 1, { ...replay, from: page.cursor })
+  const given = replay.given + page.publications.length
+  const mayGoOn = given < matchesMax(state)
+  if (page.cursor !== undefined && mayGoOn) {
+    state.replays?.splice(0, 1, { ...replay, from: page.cursor, given })
+  } else state.replays?.shift()
+  if (page.cursor !== undefined && !mayGoOn) {
+    out.reached("retainedMatchMax", `no more retained messages for ${replay.topicFilter}`)
+  }
   continueReplay(state, out)
 }
+
+/** Retained messages that one filter may bring. */
+const matchesMax = ({ settings: { retainedMatchMax } }: SessionState): number =>
+  retainedMatchMax === 0 ? Number.POSITIVE_INFINITY : retainedMatchMax

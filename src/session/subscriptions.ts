@@ -50,6 +50,9 @@ export const onSubscribe = (state: SessionState, packet: Subscribe, out: Session
       reason: "subscription identifiers are not supported [3.2.2.3.12]"
     })
   }
+  if (packet.subscriptions.length > state.settings.topicFiltersPerPacketMax) {
+    return refuseTooMany(state, packet, out)
+  }
   const screened = screenSubscribe(state, packet, out)
   if (screened !== undefined) onSubscribeScreened(state, screened, out)
 }
@@ -69,6 +72,20 @@ export const onSubscribeScreened = (
   }
   state.parked = { _tag: "Subscribe", packet }
   out.decide(decisions)
+}
+
+/** None of them is looked at; one event says so for all. */
+const refuseTooMany = (
+  state: SessionState,
+  { packetId, subscriptions: requests }: Subscribe,
+  out: SessionOutputs
+): void => {
+  const reasonCode = ReasonCode.QuotaExceeded
+  const reason = `a SUBSCRIBE may have ${state.settings.topicFiltersPerPacketMax} filters, this one has ${requests.length}`
+  const topic = requests[0]?.topicFilter ?? ""
+  out.refused({ _tag: "SubscribeRefused", topic, reasonCode, reason })
+  const reasonCodes = requests.map(() => reasonCode)
+  out.subscribe([], { link: state.link, packetId, requests, reasonCodes, replays: [] })
 }
 
 /** An authorizer that had to ask has answered for the parked SUBSCRIBE. */
@@ -120,7 +137,8 @@ const grant = (
         topicFilter: each.filter.filter,
         options: replayOptions(subscription),
         noLocal: subscription.noLocal,
-        from: undefined
+        from: undefined,
+        given: 0
       })
     }
   }

@@ -86,6 +86,8 @@ export type Output =
     }
   | { readonly _tag: "Dropped"; readonly topic: string; readonly reason: DropReason }
   | { readonly _tag: "Refused"; readonly refusal: Refusal }
+  | { readonly _tag: "Reached"; readonly setting: keyof TenantSettings; readonly outcome: string }
+  | { readonly _tag: "Stalled"; readonly forMs: number }
 
 export class RecordingLink implements Link {
   backlogBytes = 0
@@ -461,6 +463,12 @@ export class Machine implements SessionOutputs {
   published(): void {}
   unsubscribed(): void {}
   overLimit(): void {}
+  reached(setting: keyof TenantSettings, outcome: string): void {
+    this.log.push({ _tag: "Reached", setting, outcome })
+  }
+  stalled(forMs: number): void {
+    this.log.push({ _tag: "Stalled", forMs })
+  }
   routerHasRoom(): void {}
   mayPass(): void {}
 

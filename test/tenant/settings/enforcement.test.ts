@@ -1,0 +1,74 @@
+/**
+ * Every setting does what its name says: for clients of 3.1.1 and of 5.0, over a whole broker. The compiler
+ * sees to it that there is a row for each, or the folder of the tests that prove it.
+ */
+
+import { describe, expect, test } from "bun:test"
+import { settingNames, type TenantSettings } from "../../../src/tenant/TenantSettings.ts"
+import { connectionScenes } from "./connectionScenes.ts"
+import { queueScenes } from "./queueScenes.ts"
+import { play, type Scene } from "./Scene.ts"
+import { topicScenes } from "./topicScenes.ts"
+
+const scenes: Readonly<Partial<Record<keyof TenantSettings, Scene>>> = {
+  ...connectionScenes,
+  ...queueScenes,
+  ...topicScenes
+}
+
+/** The files of tests that prove the others. */
+const elsewhere: Readonly<Record<Exclude<keyof TenantSettings, Played>, string>> = {
+  weight: "test/tenant",
+  durability: "test/broker",
+  retainedPublisherCheck: "test",
+  debugEvents: "test/events",
+  eventTopics: "test/events",
+  burstSeconds: "test/tenant/quota",
+  publishRate: "test/tenant/quota",
+  inboundBytesRate: "test/tenant/quota",
+  outboundBytesRate: "test/tenant/quota",
+  connectionsMax: "test/tenant/quota",
+  sessionMemoryBytesMax: "test/tenant/quota",
+  persistentSessionsMax: "test/tenant/quota",
+  persistentSessionBytesMax: "test/tenant/quota",
+  transientSubscriptionsMax: "test/tenant/quota",
+  persistentSubscriptionsMax: "test/tenant/quota",
+  sharedSubscriptionsMax: "test/tenant/quota",
+  connectRate: "test/tenant/quota",
+  tenantPublishRate: "test/tenant/quota",
+  tenantInboundBytesRate: "test/tenant/quota",
+  tenantOutboundBytesRate: "test/tenant/quota",
+  transientSubscribeRate: "test/tenant/quota",
+  persistentSubscribeRate: "test/tenant/quota",
+  transientUnsubscribeRate: "test/tenant/quota",
+  persistentUnsubscribeRate: "test/tenant/quota",
+  retainRate: "test/tenant/quota",
+  retainBytesRate: "test/tenant/quota",
+  retainedMatchRate: "test/tenant/quota",
+  retainedMatchBytesRate: "test/tenant/quota",
+  transientFanoutBytesRate: "test/tenant/quota",
+  persistentFanoutBytesRate: "test/tenant/quota",
+  messagesPerDay: "test/tenant/quota",
+  messagesPerMonth: "test/tenant/quota",
+  bytesPerDay: "test/tenant/quota",
+  bytesPerMonth: "test/tenant/quota",
+  deliveriesPerDay: "test/tenant/quota",
+  deliveriesPerMonth: "test/tenant/quota",
+  deliveryBytesPerDay: "test/tenant/quota",
+  deliveryBytesPerMonth: "test/tenant/quota"
+}
+
+type Played = keyof typeof connectionScenes | keyof typeof queueScenes | keyof typeof topicScenes
+
+describe("a setting is enforced:", () => {
+  for (const [setting, scene] of Object.entries(scenes)) {
+    for (const version of [4, 5] as const) {
+      test(`${setting}, version ${version}`, () => play(scene, version))
+    }
+  }
+})
+
+test("there is a row for every setting of the table", () => {
+  const rows = [...Object.keys(scenes), ...Object.keys(elsewhere)]
+  expect(rows.toSorted()).toEqual(settingNames.toSorted())
+})
