@@ -12,9 +12,9 @@ import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
-import * as Random from "effect/Random"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
 import { Dispatcher } from "./actor/Dispatcher.ts"
 import { Timekeeper } from "./actor/Timekeeper.ts"
 import { Authenticator, type Identity, soundStep } from "./auth/Authenticator.ts"
@@ -48,6 +48,7 @@ import { SessionStore } from "./storage/SessionStore.ts"
 import type { StorageCounters } from "./storage/StorageCounters.ts"
 import type { StorageError } from "./storage/StorageError.ts"
 import type { Counters } from "./telemetry/Counters.ts"
+import { Telemetry } from "./telemetry/Telemetry.ts"
 import { type Administration, administrationOf } from "./tenant/administration.ts"
 import { ClientBalancer, type Redirect } from "./tenant/ClientBalancer.ts"
 import { policyOf } from "./tenant/policy/governed.ts"
@@ -63,6 +64,7 @@ import {
   type Listening,
   Transports
 } from "./transport/Transport.ts"
+import { randomNumbers } from "./values/randomNumbers.ts"
 
 export interface BrokerOptions {
   /** Largest packet that a client may send, in bytes, announced to version 5 clients. */
@@ -149,6 +151,11 @@ export class Broker extends Context.Tag("heddle/Broker")<
      */
     readonly setDurability: (tenant: string, level: DurabilityLevel) => boolean
     /**
+     * Asks the authorizer again what the clients of a tenant (or of all of them) may do, and judges what they
+     * hold by that: for an authorizer that does not tell of its changes.
+     */
+    readonly reauthorize: (tenant?: string) => void
+    /**
      * Ends a session, connected or not, and forgets all that it holds; its will goes out unless it is
      * suppressed. False when its tenant is unknown.
      */
@@ -225,6 +232,7 @@ const make = (
     const forwarder = yield* makeForwarder(dispatcher, timekeeper)
     const balancer = yield* ClientBalancer
     const policies = yield* TenantPolicy
+    const { tracing } = yield* Telemetry
     const context: TenantContext = {
       dispatcher,
       timekeeper,
@@ -233,7 +241,7 @@ const make = (
       forwarding: (tenant) => forwarder.of(tenant),
       redirect: (identity) => elsewhereOf(balancer, identity),
       policy: (tenant, counters) => policyOf(policies, tenant, { counters, report }),
-      services: { journal, readQueue, ...askedServices(authenticator, authorizer) }
+      services: { journal, readQueue, tracing, ...askedServices(authenticator, authorizer) }
     }
     const tenants = yield* makeTenants(context, options)
     events.publishTo((tenant) => tenants.find(tenant))
@@ -260,6 +268,10 @@ const make = (
     const listeners = yield* Transports
     const listening = yield* Effect.forEach(listeners, (listener) => listener.listen(connections.acceptor))
     yield* announceUp
+    const reauthorize = (id?: string) => {
+      for (const tenant of tenants.all()) if (id === undefined || tenant.id === id) tenant.reauthorize()
+    }
+    yield* followChanges(authorizer, reauthorize)
     return {
       listening,
       listen: (listener) => listener.listen(connections.acceptor),
@@ -277,6 +289,7 @@ const make = (
         tenant?.applySettings({ ...tenant.settings, durability: level })
         return tenant !== undefined
       },
+      reauthorize,
       purge: (id, clientId, { will } = { will: "publish" }) => {
         const tenant = tenants.find(id)
         tenant?.purge(clientId, will === "publish")
@@ -293,6 +306,19 @@ const banLookup: Effect.Effect<ServeContext["banOf"]> = Effect.map(
     onSome: (bans) => (identity) => bans.ofClient(identity) ?? bans.ofAddress(identity.peer.address)
   })
 )
+
+/** Has permissions asked for again whenever the authorizer says that they have changed. */
+const followChanges = (
+  { changes = Stream.empty }: Authorizer["Type"],
+  reauthorize: (tenant?: string) => void
+): Effect.Effect<void, never, Scope.Scope> =>
+  Stream.runForEach(changes, ({ tenant }) => Effect.sync(() => reauthorize(tenant))).pipe(
+    Effect.catchAllCause((cause) =>
+      Effect.logError("the authorizer does not tell of its changes any more", cause)
+    ),
+    Effect.forkScoped,
+    Effect.asVoid
+  )
 
 /** How long a balancer may think about a client that has to leave in any case. */
 const BALANCER_MS_MAX = 5000
@@ -324,23 +350,6 @@ const askedServices = (
         : request.challenge.respond(request.data)
     ).pipe(Effect.map(soundStep))
 })
-
-/**
- * A pseudo-random generator for load balancing, seeded from the broker's own so that tests can fix it.
- * (xorshift32)
- */
-const randomNumbers: Effect.Effect<() => number> = Effect.map(
-  Random.nextIntBetween(1, 0x7fff_ffff),
-  (seed) => {
-    let state = seed
-    return () => {
-      state ^= state << 13
-      state ^= state >>> 17
-      state ^= state << 5
-      return (state >>> 0) / 0x1_0000_0000
-    }
-  }
-)
 
 interface Connections {
   readonly acceptor: Acceptor

@@ -11,6 +11,7 @@
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
@@ -94,8 +95,36 @@ export const allowAll: Permissions = {
   isForAbsent: true
 }
 
-/** How long a decision may take. */
+/** How long a decision may take, and the permissions of a client. */
 const DECISION_MS_MAX = 10_000
+
+/**
+ * Asks an authorizer for permissions that can be relied on: whatever it does wrong is that there is no
+ * answer. An answer that is there at once comes back as it is, as an `Exit`.
+ */
+export const askPermissions = (
+  { permissions }: Authorizer["Type"],
+  identity: Identity
+): Effect.Effect<Permissions, AuthorizationUnavailable> => {
+  try {
+    const asked = permissions(identity)
+    if (Exit.isExit(asked) && Exit.isSuccess(asked))
+      return Effect.succeed(failClosed(asked.value as Permissions))
+    return asked.pipe(
+      Effect.map(failClosed),
+      Effect.timeoutFail({ duration: DECISION_MS_MAX, onTimeout: () => noAnswer("in time") }),
+      Effect.catchAllDefect(nonsense)
+    )
+  } catch (defect) {
+    return nonsense(defect)
+  }
+}
+
+const nonsense = (defect: unknown): Effect.Effect<never, AuthorizationUnavailable> =>
+  Effect.zipRight(Effect.logError("the authorizer failed", defect), noAnswer("that makes sense"))
+
+const noAnswer = (what: string): AuthorizationUnavailable =>
+  new AuthorizationUnavailable({ reason: `the authorizer gives no answer ${what}` })
 
 /** Decisions of one client that are waited for at a time. */
 const CONCURRENCY = 16

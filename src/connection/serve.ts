@@ -23,8 +23,8 @@ import {
 import {
   type AuthorizationUnavailable,
   type Authorizer,
+  askPermissions,
   type Decision,
-  failClosed,
   type Permissions
 } from "../auth/Authorizer.ts"
 import type { Event } from "../events/Event.ts"
@@ -32,6 +32,7 @@ import type { MalformedPacket } from "../protocol/MalformedPacket.ts"
 import type { Connect, Properties, ProtocolVersion } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { type PublishRefusal, refusalOfTopic } from "../session/refusals.ts"
+import type { Attach } from "../session/SessionMessage.ts"
 import type { ClientBalancer } from "../tenant/ClientBalancer.ts"
 import type { Tenant } from "../tenant/Tenant.ts"
 import type { TenantUnavailable } from "../tenant/TenantDirectory.ts"
@@ -127,17 +128,17 @@ const judge = (newcomer: Newcomer, context: ServeContext): Step<void> => {
   if (!serves(tenant.settings, protocolVersion)) {
     return refusal(ReasonCode.UnsupportedProtocolVersion, "this protocol version is turned off")
   }
-  return andThen(admission(tenant.policy, identity, connect), () =>
-    andThen(context.authorizer.permissions(identity), (granted) => {
-      const permissions = failClosed(granted)
-      return andThen(checkWill(newcomer, permissions, context), () =>
+  return andThen(admission(tenant.policy, identity, connect), () => {
+    const { permissionsRevision } = tenant
+    return andThen(askPermissions(context.authorizer, identity), (permissions) =>
+      andThen(checkWill(newcomer, permissions, context), () =>
         andThen(protocolVersion === 5 ? redirect(identity, context) : Effect.void, () => {
-          enter(newcomer, permissions, context)
+          enter(newcomer, { permissions, permissionsRevision }, context)
           return Effect.void
         })
       )
-    })
-  )
+    )
+  })
 }
 
 /** The tenant lets nobody in. One that is drained says where else to go, if anybody knows. */
@@ -151,7 +152,10 @@ const turnAway = (
   return andThen(asksElsewhere ? redirect(identity, context) : Effect.void, () => refusal(reasonCode, reason))
 }
 
-const enter = (newcomer: Newcomer, permissions: Permissions, context: ServeContext): void => {
+/** Permissions, and the revision of all permissions that they were asked for at. */
+type Permitted = Pick<Attach, "permissions" | "permissionsRevision">
+
+const enter = (newcomer: Newcomer, permitted: Permitted, context: ServeContext): void => {
   const { accepted, connect, connection, identity, tenant } = newcomer
   // It may have been banned since it said who it is.
   const ban = context.banOf(identity)
@@ -166,7 +170,7 @@ const enter = (newcomer: Newcomer, permissions: Permissions, context: ServeConte
       connect,
       accepted,
       identity,
-      permissions,
+      ...permitted,
       isAssignedId: connect.clientId === "",
       packetBytesMax
     },

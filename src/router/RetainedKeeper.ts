@@ -11,6 +11,7 @@ import { Deadline, type DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { Topic } from "../protocol/Packet.ts"
 import type { RetainRecord, StoredMessage } from "../storage/DurableRecord.ts"
 import type { Counters } from "../telemetry/Counters.ts"
+import type { TenantQuota } from "../tenant/quota/TenantQuota.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import type { GatheringLine, Store } from "./Gathering.ts"
 import type { Publication } from "./Publication.ts"
@@ -28,6 +29,8 @@ export interface RetainedKeeperOptions {
   readonly wheel: DeadlineWheel
   readonly settings: TenantSettings
   readonly counters: Counters
+  /** What the tenant has of rates; undefined where it has none. */
+  readonly quota?: TenantQuota | undefined
 }
 
 export class RetainedKeeper {
@@ -72,11 +75,28 @@ export class RetainedKeeper {
   /** False when it is not accepted. `line`: the units that are not stored yet. */
   retain(publication: Publication, nowMs: number, line: GatheringLine): boolean {
     if (!this.canRetain(publication)) return false
-    if (!this.messages.retain(publication, nowMs)) return false
+    if (!this.messages.retain(publication, nowMs)) {
+      this.reached(publication, nowMs)
+      return false
+    }
+    this.warn()
     const message = publication.isExpired(nowMs) ? removalOf(publication.topic) : publication
     this.recordRetained(publication, message, line)
     if (publication.expiresAtMs !== 0) this.sweepAt(publication.expiresAtMs)
     return true
+  }
+
+  private reached({ publisherId }: Publication, nowMs: number): void {
+    const { quota, settings } = this.options
+    const isFull = this.size >= settings.retainedMessagesMax
+    quota?.reached(isFull ? "retainedMessagesMax" : "retainedBytesMax", publisherId, "not-retained", nowMs)
+  }
+
+  /** Tells in time when the limits come near. */
+  private warn(): void {
+    const { counters, quota } = this.options
+    quota?.isFull("retainedMessagesMax", counters.retainedMessages, 0)
+    quota?.isFull("retainedBytesMax", counters.retainedBytes, 0)
   }
 
   /** Gives the subscriber the page that it asked for. Returns how many messages are on it. */

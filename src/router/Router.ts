@@ -18,8 +18,10 @@ import { Actor, type Behaviour, type ForkChild } from "../actor/Actor.ts"
 import type { RunQueue } from "../actor/Dispatcher.ts"
 import type { Mailbox } from "../actor/Mailbox.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { LiveSpan } from "../telemetry/tracing/Tracing.ts"
 import type { SharedFilter } from "../topic/TopicFilter.ts"
 import { excessOf } from "./fanout.ts"
+import { payFanout } from "./fanoutRates.ts"
 import { forward } from "./forward.ts"
 import { GatheringLine } from "./Gathering.ts"
 import type { Target } from "./MatchCache.ts"
@@ -226,8 +228,9 @@ export class Router implements Behaviour<RouterMessage> {
   }
 
   private route(publication: Publication, nowMs: number): number {
-    const { counters, forwarding, settings } = this.options
+    const { counters, forwarding, quota, settings } = this.options
     const { retain } = publication
+    const routing = publication.traced?.child("route", { kind: "internal" })
     const match = this.table.cache.lookup(publication.topic.name)
     const excess = excessOf(publication, match, settings)
     if (excess !== undefined) return this.reject(publication, excess)
@@ -248,7 +251,9 @@ export class Router implements Behaviour<RouterMessage> {
       if (!group.deliver(publication)) this.mailboxFull(publication, group)
     }
     if (!matched) counters.messagesUnmatched++
+    if (quota?.limitsFanout === true) payFanout(quota, publication, match, nowMs)
     if (settings.debugEvents) this.reporter.routed(publication)
+    if (routing !== undefined) endRouting(routing, publication)
     publication.contributed()
     publication.routed(outcome(accepted, matched))
     return 1 + targets.length
@@ -329,6 +334,11 @@ export class Router implements Behaviour<RouterMessage> {
       publication.settle(true)
     }
   }
+}
+
+const endRouting = (routing: LiveSpan, { targets }: Publication): void => {
+  routing.set({ "heddle.targets": targets })
+  routing.end()
 }
 
 /** [MQTT-3.4.2-1]: what PUBACK or PUBREC will say. */

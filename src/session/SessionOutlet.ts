@@ -17,6 +17,7 @@ import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { RetainedPage } from "../router/Subscriber.ts"
 import type { SessionRecord } from "../storage/DurableRecord.ts"
 import { StorageError } from "../storage/StorageError.ts"
+import type { Tracing } from "../telemetry/tracing/Tracing.ts"
 import {
   type Answer,
   type DeliverVerdict,
@@ -29,7 +30,8 @@ import {
 import type { Gate } from "../tenant/quota/Gate.ts"
 import type { PlainFilter, SharedFilter } from "../topic/TopicFilter.ts"
 import type { Backlog } from "./Backlog.ts"
-import type { Ending } from "./Link.ts"
+import type { Ending, Link } from "./Link.ts"
+import { refusalOfWill } from "./quota.ts"
 import type { AuthRequest } from "./reauthentication.ts"
 import { type PublishRefusal, refusalOfTopic } from "./refusals.ts"
 import { SessionRecorder } from "./SessionRecorder.ts"
@@ -45,6 +47,7 @@ import type {
 import type { Line } from "./screenedDelivery.ts"
 import { screenWill } from "./screening.ts"
 import { isAbout, onSubscribed, onUnsubscribed, takeBack, textOf } from "./subscriptions.ts"
+import { traceWill } from "./tracing.ts"
 
 /** What is read back of a backlog at a time. */
 const BACKLOG_PAGE = 256
@@ -78,6 +81,10 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
   /** How many filters they have, each packet one at least. */
   protected filtersUnderWay = 0
 
+  get tracing(): Tracing | undefined {
+    return this.services.tracing
+  }
+
   sendPublish(publication: Publication, header: PublishHeader): boolean {
     return this.state.link?.sendPublish(publication, header) ?? true
   }
@@ -93,6 +100,13 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
   close(ending: Ending): void {
     this.ending ??= ending
     this.state.link?.close(ending)
+  }
+
+  greetAfterCommit(link: Link, connack: ServerControlPacket): void {
+    this.afterCommit(() => {
+      link.send(connack)
+      this.actor.signal({ _tag: "Greeted", link })
+    })
   }
 
   route(publication: Publication): boolean {
@@ -246,19 +260,22 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
     const { identity } = state
     const publish = (screened: Will) => {
       state.counters.messagesReceived++
+      const receivedAtMs = this.services.nowMs()
+      const over = refusalOfWill(state, screened, receivedAtMs)
+      if (over !== undefined) return refuseWill(over)
       this.services.report({
         _tag: "WillPublished",
         tenant: identity.tenant,
         clientId: identity.clientId,
         topic: screened.topic
       })
-      const receivedAtMs = this.services.nowMs()
       const publication = Publication.fromWill(screened, {
         publisher: this,
         packetId: 0,
         epoch: 0,
         receivedAtMs
       })
+      if (this.tracing !== undefined) traceWill(state, publication, receivedAtMs, this.tracing)
       if (record !== undefined) this.gather(publication, record, false)
       this.router.signal(publication)
     }

@@ -3,7 +3,8 @@
  * up, and numbers of subscriptions. What only delays is in `throttle.ts`.
  */
 
-import type { Publish } from "../protocol/Packet.ts"
+import { Buffer } from "node:buffer"
+import type { Publish, Will } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { TenantCount } from "../tenant/quota/QuotaResource.ts"
 import { reasonOfWindow } from "../tenant/quota/Windows.ts"
@@ -31,6 +32,25 @@ export const refusalOfWindow = (
   const outcome = packet.qos === 0 ? "dropped" : terms.isVersion5 ? "refused" : "disconnected"
   quota?.reached(exceeded.resource, clientId, outcome, nowMs)
   return { reasonCode: ReasonCode.QuotaExceeded, reason: reasonOfWindow(exceeded) }
+}
+
+/**
+ * Why a will, which was counted, may not be published. One that may is paid for, and does not wait: nobody
+ * could be made to.
+ */
+export const refusalOfWill = (state: SessionState, will: Will, nowMs: number): QuotaRefusal | undefined => {
+  const { clientId, counters, quota } = state
+  if (quota === undefined) return undefined
+  const exceeded = quota.limitsWindows ? quota.windows.exceeded(nowMs) : undefined
+  if (exceeded !== undefined) {
+    counters.droppedQuota++
+    quota.reached(exceeded.resource, clientId, "refused", nowMs)
+    return { reasonCode: ReasonCode.QuotaExceeded, reason: reasonOfWindow(exceeded) }
+  }
+  const bytes = will.payload.length + Buffer.byteLength(will.topic) + will.forwardedProperties.length
+  quota.publishing.pay(1, bytes, nowMs)
+  if (will.retain) quota.retaining.pay(1, bytes, nowMs)
+  return undefined
 }
 
 /** Why the tenant may not have one more subscription of that kind. One that exists may always be renewed. */

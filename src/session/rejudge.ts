@@ -93,7 +93,8 @@ const goOn = (state: SessionState, nowMs: number, out: SessionOutputs): void => 
 }
 
 const unknown = {
-  reasonCode: ReasonCode.ServerUnavailable,
+  // A DISCONNECT cannot say 0x88.
+  reasonCode: ReasonCode.ServerBusy,
   reason: "nobody can say what the client may do",
   cause: "authorization-error"
 } as const

@@ -43,9 +43,9 @@ import { jsonPublication } from "./jsonPublication.ts"
 import type { Policy } from "./policy/TenantPolicy.ts"
 import { makeQuota } from "./QuotaDeadline.ts"
 import type { TenantQuota } from "./quota/TenantQuota.ts"
+import { Reauthorization } from "./Reauthorization.ts"
 import { deleted, moved, refusalOf, suspended } from "./standing.ts"
 import { makeRouter, makeSessionServices, type TenantContext } from "./TenantContext.ts"
-import { Reauthorization } from "./Reauthorization.ts"
 import type { Admit, AttachRefused, TenantMessage } from "./TenantMessage.ts"
 import type { TenantSettings } from "./TenantSettings.ts"
 
@@ -157,7 +157,9 @@ export class Tenant implements Behaviour<TenantMessage> {
   /** Takes up a stored session. Before the tenant serves anybody. */
   restore(stored: StoredSession): void {
     const identity = absentIdentity(this.id, stored)
-    this.add(identity, absentPermissions(identity, this.context.services)).session.restore(stored)
+    const { session } = this.add(identity, absentPermissions(identity, this.context.services))
+    session.restore(stored)
+    this.reauthorization.restored(session)
   }
 
   /** Its clients' permissions have changed: what they hold is judged again. */

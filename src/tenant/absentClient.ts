@@ -24,7 +24,7 @@ const nobody: Peer = {
 export const absentIdentity = (
   tenant: string,
   { clientId, principal }: Pick<StoredSession, "clientId" | "principal">
-): Identity => ({ tenant, principal, clientId, username: undefined, peer: nobody })
+): Identity => ({ tenant, principal, clientId, username: undefined, peer: nobody, isAbsent: true })
 
 /** It may publish what it would be allowed to; while nobody can say, nothing. */
 export const absentPermissions = (

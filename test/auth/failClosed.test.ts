@@ -50,9 +50,9 @@ describe("the handshake is refused when", () => {
       { authorizer: authorizer(() => new AuthorizationUnavailable({ reason: "down" })) },
       0x88
     ],
-    ["the authorizer dies", { authorizer: authorizer(() => Effect.die("a bug")) }, 0x80],
-    ["the authorizer throws", { authorizer: authorizer(bug) }, 0x80],
-    ["the authorizer answers with nothing", { authorizer: authorizer(noPermissions) }, 0x80],
+    ["the authorizer dies", { authorizer: authorizer(() => Effect.die("a bug")) }, 0x88],
+    ["the authorizer throws", { authorizer: authorizer(bug) }, 0x88],
+    ["the authorizer answers with nothing", { authorizer: authorizer(noPermissions) }, 0x88],
     ["the balancer dies", { balancer: balancer(() => Effect.die("a bug")) }, 0x80],
     ["the balancer throws", { balancer: balancer(bug) }, 0x80]
   ]

@@ -3,7 +3,7 @@
 import { describe, expect, test } from "bun:test"
 import * as Effect from "effect/Effect"
 import { DeadlineWheel } from "../../src/actor/DeadlineWheel.ts"
-import { allowAll, settleDecisions } from "../../src/auth/Authorizer.ts"
+import { allowAll, answersTo, settleDecisions } from "../../src/auth/Authorizer.ts"
 import { ReasonCode } from "../../src/protocol/ReasonCode.ts"
 import type { Store } from "../../src/router/Gathering.ts"
 import { Router } from "../../src/router/Router.ts"
@@ -60,6 +60,7 @@ const rig = () => {
       readQueue: (_request, answer) => answer([]),
       report: () => {},
       settle: settleDecisions,
+      answers: answersTo,
       answerLater: () => {},
       decideLater: () => {},
       authenticate: () => Effect.never,

@@ -23,6 +23,7 @@ import { layerMemory } from "../../src/storage/memory.ts"
 import type { RetainedStore } from "../../src/storage/RetainedStore.ts"
 import type { SessionStore } from "../../src/storage/SessionStore.ts"
 import { ClientBalancer } from "../../src/tenant/ClientBalancer.ts"
+import type { TenantPolicy } from "../../src/tenant/policy/TenantPolicy.ts"
 import { TenantDirectory } from "../../src/tenant/TenantDirectory.ts"
 import { defaultTenantSettings, type TenantSettings } from "../../src/tenant/TenantSettings.ts"
 import { type MemoryClient, memoryListener } from "../../src/transport/Memory.ts"
@@ -37,6 +38,7 @@ export interface TestBrokerOptions {
   readonly authorizer?: Layer.Layer<Authorizer>
   readonly balancer?: Layer.Layer<ClientBalancer>
   readonly directory?: Layer.Layer<TenantDirectory>
+  readonly policy?: Layer.Layer<TenantPolicy>
   /** State that an earlier broker left. */
   readonly stored?: DurableState
   /** Instead of `stored`. */
@@ -106,6 +108,7 @@ export class TestBroker {
       options.balancer ?? ClientBalancer.layerStay,
       options.directory ?? TenantDirectory.layerSingle(settings),
       options.storage ?? layerMemory(options.stored),
+      options.policy ?? Layer.empty,
       sink
     )
     const { beside = Layer.empty, cluster } = options

@@ -51,16 +51,16 @@ export class RuleBook {
     const values = valuesOf(identity)
     const chapters = this.chaptersFor(values)
     const isAbsent = identity.isAbsent === true
-    if (chapters.some(({ isPersonal }) => isPersonal) || isAbsent) {
-      return new Acl(
+    const make = () =>
+      new Acl(
         chapters.flatMap((chapter) => rulesFor(chapter, values)),
         isAbsent
       )
-    }
-    const key = chapters.map(({ index }) => index).join()
+    if (chapters.some(({ isPersonal }) => isPersonal)) return make()
+    const key = `${isAbsent} ${chapters.map(({ index }) => index).join()}`
     const known = this.shared.get(key)
     if (known !== undefined) return known
-    const acl = new Acl(chapters.flatMap((chapter) => rulesFor(chapter, values)))
+    const acl = make()
     if (this.shared.size >= SHARED_MAX) this.shared.clear()
     this.shared.set(key, acl)
     return acl
