@@ -39,6 +39,8 @@ export interface TestBrokerOptions {
   readonly balancer?: Layer.Layer<ClientBalancer>
   readonly directory?: Layer.Layer<TenantDirectory>
   readonly policy?: Layer.Layer<TenantPolicy>
+  /** A `Telemetry` layer. */
+  readonly telemetry?: Layer.Layer<never>
   /** State that an earlier broker left. */
   readonly stored?: DurableState
   /** Instead of `stored`. */
@@ -109,6 +111,7 @@ export class TestBroker {
       options.directory ?? TenantDirectory.layerSingle(settings),
       options.storage ?? layerMemory(options.stored),
       options.policy ?? Layer.empty,
+      options.telemetry ?? Layer.empty,
       sink
     )
     const { beside = Layer.empty, cluster } = options
