@@ -22,7 +22,7 @@ import { Authorizer, answersTo, askPermissions, settleDecisions } from "./auth/A
 import { BanList } from "./auth/guard/BanList.ts"
 import type { Destination } from "./cluster/Destination.ts"
 import type { LeaseHeld } from "./cluster/Leases.ts"
-import type { ClusterUnavailable, Membership } from "./cluster/Membership.ts"
+import { type ClusterUnavailable, Membership } from "./cluster/Membership.ts"
 import { announceUp, makeFarewell, makeForwarder, ownCell, serveNodes, watchMembers } from "./cluster/node.ts"
 import { type ClusterServices, layerSingleNode } from "./cluster/singleNode.ts"
 import { Connection } from "./connection/Connection.ts"
@@ -47,12 +47,14 @@ import type { RetainedStore } from "./storage/RetainedStore.ts"
 import { SessionStore } from "./storage/SessionStore.ts"
 import type { StorageCounters } from "./storage/StorageCounters.ts"
 import type { StorageError } from "./storage/StorageError.ts"
+import { UsageStore } from "./storage/UsageStore.ts"
 import type { Counters } from "./telemetry/Counters.ts"
 import { Telemetry } from "./telemetry/Telemetry.ts"
 import { type Administration, administrationOf } from "./tenant/administration.ts"
 import { ClientBalancer, type Redirect } from "./tenant/ClientBalancer.ts"
 import { policyOf } from "./tenant/policy/governed.ts"
 import { TenantPolicy } from "./tenant/policy/TenantPolicy.ts"
+import { keepUsageLedger } from "./tenant/quota/UsageLedger.ts"
 import { restoreTenants } from "./tenant/restoreTenants.ts"
 import type { TenantContext } from "./tenant/TenantContext.ts"
 import { TenantDirectory } from "./tenant/TenantDirectory.ts"
@@ -232,6 +234,7 @@ const make = (
     const forwarder = yield* makeForwarder(dispatcher, timekeeper)
     const balancer = yield* ClientBalancer
     const policies = yield* TenantPolicy
+    const usage = Option.getOrUndefined(yield* Effect.serviceOption(UsageStore))
     const { tracing } = yield* Telemetry
     const context: TenantContext = {
       dispatcher,
@@ -240,10 +243,12 @@ const make = (
       random: yield* randomNumbers,
       forwarding: (tenant) => forwarder.of(tenant),
       redirect: (identity) => elsewhereOf(balancer, identity),
+      usage,
       policy: (tenant, counters) => policyOf(policies, tenant, { counters, report }),
       services: { journal, readQueue, tracing, ...askedServices(authenticator, authorizer) }
     }
     const tenants = yield* makeTenants(context, options)
+    yield* meterTenants(tenants, usage)
     events.publishTo((tenant) => tenants.find(tenant))
     yield* restoreTenants(tenants)
     yield* serveNodes(
@@ -306,6 +311,19 @@ const banLookup: Effect.Effect<ServeContext["banOf"]> = Effect.map(
     onSome: (bans) => (identity) => bans.ofClient(identity) ?? bans.ofAddress(identity.peer.address)
   })
 )
+
+/** Keeps the ledger of what tenants use, where there is a store for it, as long as there are connections. */
+const meterTenants = (
+  tenants: Tenants,
+  store: UsageStore["Type"] | undefined
+): Effect.Effect<void, never, Membership | Scope.Scope> =>
+  Effect.gen(function* () {
+    if (store === undefined) return
+    const { self } = yield* Membership
+    // No life of a node writes the rows of another, whatever the clock says.
+    const writer = `${self.id}/${crypto.randomUUID()}`
+    yield* keepUsageLedger({ store, tenants: () => tenants.all(), writer })
+  })
 
 /** Has permissions asked for again whenever the authorizer says that they have changed. */
 const followChanges = (

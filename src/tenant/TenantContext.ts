@@ -15,6 +15,7 @@ import type { Event } from "../events/Event.ts"
 import { Router, type RouterOptions } from "../router/Router.ts"
 import type { SessionServices } from "../session/SessionServices.ts"
 import type { DurabilityLevel } from "../storage/Journal.ts"
+import type { UsageStore } from "../storage/UsageStore.ts"
 import type { Counters } from "../telemetry/Counters.ts"
 import type { Redirect } from "./ClientBalancer.ts"
 import type { Policy } from "./policy/TenantPolicy.ts"
@@ -28,13 +29,15 @@ export interface TenantContext {
   readonly random: () => number
   /** Where a client of a tenant that is drained should go; undefined when nobody can say. Does not fail. */
   readonly redirect: (identity: Identity) => Effect.Effect<Redirect | undefined>
+  /** What tenants have used before; undefined where nothing is kept of it. */
+  readonly usage: UsageStore["Type"] | undefined
   /** A tenant's way to the other nodes. */
   readonly forwarding: (tenant: string) => Forwarding
   /** A tenant's policy, which does not fail; undefined when it has none. */
   readonly policy: (tenant: string, counters: Counters) => Policy | undefined
   readonly services: Pick<
     SessionServices,
-    "settle" | "answers" | "authenticate" | "permissions" | "journal" | "readQueue"
+    "tracing" | "settle" | "answers" | "authenticate" | "permissions" | "journal" | "readQueue"
   >
 }
 

@@ -21,6 +21,7 @@ import { Tenant } from "./Tenant.ts"
 import type { TenantContext } from "./TenantContext.ts"
 import { TenantDirectory, TenantUnavailable, unknownTenant } from "./TenantDirectory.ts"
 import type { TenantSettings } from "./TenantSettings.ts"
+import { carryUsage } from "./usedBefore.ts"
 
 export interface Tenants {
   /** The tenant's supervisor. */
@@ -153,11 +154,13 @@ class Registry implements Tenants {
     return Effect.gen(function* () {
       const scope = yield* Scope.fork(options.scope, ExecutionStrategy.sequential)
       const tenant = yield* Scope.extend(Tenant.make(id, settings, context), scope)
-      const restore = unrestored.get(id)
-      if (restore !== undefined) {
-        yield* Effect.tapErrorCause(restore(tenant), (cause) => Scope.close(scope, Exit.failCause(cause)))
-        unrestored.delete(id)
-      }
+      const restore = unrestored.get(id) ?? (() => Effect.void)
+      const prepared = Effect.zipRight(
+        carryUsage(tenant, context.usage, context.timekeeper.nowMs),
+        Effect.suspend(() => restore(tenant))
+      )
+      yield* Effect.tapErrorCause(prepared, (cause) => Scope.close(scope, Exit.failCause(cause)))
+      unrestored.delete(id)
       tenant.enterState(state, options.drainRate)
       live.set(id, { tenant, scope })
       return tenant
