@@ -164,7 +164,9 @@ const openIn = (parent: Scope.Scope, wanted: Wanted, { limits, listen }: Parts):
       parent,
       Effect.flatMap(listenerOf({ ...wanted, limits }), (listener) => listen(gated(listener, gate)))
     )
-    return Object.assign(gate, wanted, { scope, listening: value })
+    // Where any port would do, it is the one that was found.
+    const place = wanted.place ?? `port ${value.port}`
+    return Object.assign(gate, wanted, { scope, listening: value, place })
   })
 
 const gated = (inner: Listener, gate: { readonly isInForce: boolean }): Listener => ({

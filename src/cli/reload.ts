@@ -10,6 +10,7 @@ import type * as FileSystem from "@effect/platform/FileSystem"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
+import * as Queue from "effect/Queue"
 import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
@@ -45,29 +46,32 @@ export const reloadWhenAsked = (
     // There is nothing to read again, so SIGHUP ends the broker, as it does by default.
     onNone: () => Effect.void,
     onSome: (file) =>
-      Stream.merge(Stream.as(hangUps, true), Stream.as(changesOf(file, every), false)).pipe(
-        Stream.runForEach((isAsked) => tell(reload(configuration), isAsked)),
-        Effect.forkScoped,
-        Effect.asVoid
-      )
+      Effect.gen(function* () {
+        // From here on: a signal that nobody hears ends the process.
+        const asked = yield* hangUps
+        const changed = Stream.as(changesOf(file, every), false)
+        yield* Stream.merge(Stream.as(Stream.fromQueue(asked), true), changed).pipe(
+          Stream.runForEach((isAsked) => tell(reload(configuration), isAsked)),
+          Effect.forkScoped
+        )
+      })
   })
 
 /** Looking at a file's times costs some ten microseconds. */
 const LOOK_EVERY = Duration.millis(500)
 
-const hangUps: Stream.Stream<void> = Stream.asyncPush<void>(
-  (emit) =>
-    Effect.acquireRelease(
-      Effect.sync(() => {
-        const onHangUp = () => emit.single(undefined)
-        process.on("SIGHUP", onHangUp)
-        return onHangUp
-      }),
-      (onHangUp) => Effect.sync(() => process.off("SIGHUP", onHangUp))
-    ),
-  // Those that come while one is obeyed want the same.
-  { bufferSize: 1, strategy: "dropping" }
-)
+/** Of several that come while one is obeyed all want the same. */
+const hangUps: Effect.Effect<Queue.Dequeue<void>, never, Scope.Scope> = Effect.gen(function* () {
+  const asked = yield* Queue.dropping<void>(1)
+  const onHangUp = () => {
+    asked.unsafeOffer(undefined)
+  }
+  yield* Effect.acquireRelease(
+    Effect.sync(() => process.on("SIGHUP", onHangUp)),
+    () => Effect.sync(() => process.off("SIGHUP", onHangUp))
+  )
+  return asked
+})
 
 /**
  * Each state of the file that lasts for two looks; the first is what it is now, which may not be what was

@@ -4,7 +4,7 @@
  */
 
 import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs"
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs"
 import * as net from "node:net"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -99,6 +99,22 @@ describe.skipIf(isSkipped())("heddle as a process (needs the openssl command)", 
       expect(running.program.output).not.toContain("ERROR")
     }
   )
+
+  test("SIGHUP: the configuration is read again, and clients stay", async () => {
+    const running = await startHeddle("reloads")
+    const client = await running.connect("mqtt", "tcp")
+    const path = join(directory, "reloads.json")
+    const content = JSON.parse(readFileSync(path, "utf8"))
+    writeFileSync(path, JSON.stringify({ ...content, session: { weight: 2 }, log: { level: "debug" } }))
+    running.program.kill("SIGHUP")
+    await running.program.line(/configuration reloaded: session\.weight: 1 -> 2, log\.level/)
+    await client.publishAsync("still", "here", { qos: 1 })
+    expect(client.connected).toBe(true)
+    await client.endAsync()
+    await running.program.line(/ClientDisconnected/)
+    running.program.kill("SIGTERM")
+    expect(await running.program.exited).toBe(0)
+  })
 
   test("what it acknowledged is there when it was killed and started again", async () => {
     const first = await startHeddle("killed")
