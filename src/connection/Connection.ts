@@ -92,6 +92,8 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   /** We have said our last word; input is ignored. */
   private isClosing = false
   private isGone = false
+  /** Why it is us who close. */
+  private ending: Ending | undefined
 
   constructor(
     readonly wire: Wire,
@@ -263,11 +265,8 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
       // A client that cannot be told what it must know is closed; below version 5 DISCONNECT is just not
       // said.
       if (packet._tag === "Disconnect") return
-      if (packet._tag === "Connack" || this.protocolVersion !== 5) return this.end()
-      return this.close({
-        reasonCode: ReasonCode.PacketTooLarge,
-        reason: "an answer is larger than the client's Maximum Packet Size"
-      })
+      this.ending = answerTooLarge
+      return packet._tag === "Connack" || this.protocolVersion !== 5 ? this.end() : this.close(answerTooLarge)
     }
     if (packet._tag === "Connack" && packet.reasonCode === ReasonCode.Success) this.isAccepted = true
     this.sink.write(bytes)
@@ -276,6 +275,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
 
   close(ending: Ending): void {
     if (this.isClosing || this.isGone) return
+    this.ending = ending
     if (!this.isAccepted) {
       // [MQTT-3.14.0-1]: before CONNACK it is CONNACK that says why, if there was a CONNECT to answer
       if (this.clientId !== undefined) return this.refuse(connectCodeOf(ending), propertiesOf(ending))
@@ -359,7 +359,8 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
 
   private tellLost(session: Session): void {
     const isShutdown = this.context.isDraining()
-    session.signal({ _tag: "Lost", link: this, isByPeer: !this.isClosing, isShutdown })
+    const { ending, isClosing } = this
+    session.signal({ _tag: "Lost", link: this, isByPeer: !isClosing, isShutdown, ending })
   }
 
   private wakeSession(): void {
@@ -408,6 +409,11 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
       waiter(Effect.fail(error))
     }
   }
+}
+
+const answerTooLarge: Ending = {
+  reasonCode: ReasonCode.PacketTooLarge,
+  reason: "an answer is larger than the client's Maximum Packet Size"
 }
 
 const gone: ConnectionGone = { _tag: "ConnectionGone" }

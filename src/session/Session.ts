@@ -113,6 +113,7 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
           this.departure = message
           return this.read(nowMs, budget)
         }
+        this.ending ??= message.ending
         this.lose(message.isShutdown, nowMs)
         break
       case "BacklogPage":

@@ -49,6 +49,8 @@ export interface Lost {
   readonly isByPeer: boolean
   /** The broker is shutting down: whether there is a will to publish is the tenant's to say. */
   readonly isShutdown: boolean
+  /** Why we closed, where the session does not know it already. */
+  readonly ending: Ending | undefined
 }
 
 /** The permissions of an identity have been asked for again. */
