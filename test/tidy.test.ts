@@ -114,7 +114,7 @@ const layers: ReadonlyArray<{
         "session",
         "tenant"
       ],
-      ...["connection", "configuration"]
+      ...["connection", "configuration", "values"]
     ]
   },
   {
@@ -130,7 +130,16 @@ const layers: ReadonlyArray<{
   {
     name: "command line",
     has: /^src\/cli\//,
-    imports: ["whole", "control", "explanation", "configuration", "ports", "transport", "transport port"]
+    imports: [
+      "values",
+      "whole",
+      "control",
+      "explanation",
+      "configuration",
+      "ports",
+      "transport",
+      "transport port"
+    ]
   },
   { name: "main", has: /^src\/main\.ts$/, imports: ["command line"] }
 ]

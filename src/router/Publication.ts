@@ -9,9 +9,10 @@
 
 import type { Publish, PublishContent, Qos, Topic, Will } from "../protocol/Packet.ts"
 import { type Frame, publishFrame } from "../protocol/PublishWriter.ts"
-import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { asBuffer } from "../protocol/Utf8.ts"
 import type { DurableRecord, StoredMessage } from "../storage/DurableRecord.ts"
+import type { LiveSpan } from "../telemetry/tracing/Tracing.ts"
 import { Gathering, type Store } from "./Gathering.ts"
 import type { Publisher } from "./Subscriber.ts"
 
@@ -53,6 +54,9 @@ export class Publication implements PublishContent {
   readonly expiresAtMs: number
   /** The trace that it belongs to; undefined when it is not traced. */
   traceContext: string | undefined = undefined
+  /** Its first span, until its publisher has heard the outcome; undefined when it is not sampled. */
+  traced: LiveSpan | undefined = undefined
+  private storing: LiveSpan | undefined = undefined
   /** How many targets it has; with more than one the encoded frame is worth keeping. Set by the router. */
   targets = 0
   private kept = false
@@ -188,6 +192,9 @@ export class Publication implements PublishContent {
   /** The router is done with it: what the publisher will be told unless storing fails. */
   routed(outcome: ReasonCode): void {
     if (this.outcome === ReasonCode.Success) this.outcome = outcome
+    if (this.traced !== undefined && this.holds > 1) {
+      this.storing = this.traced.child("store", { kind: "internal" })
+    }
     this.settle(true)
   }
 
@@ -235,9 +242,20 @@ export class Publication implements PublishContent {
     this.holds--
     if (this.holds > 0) return
     const { publisher } = this
+    if (this.traced !== undefined) this.endTrace(this.traced)
     // Nobody waits any more; and a message that is kept for long must not keep its publisher's session.
     this.publisher = undefined
     if (this.packetId !== 0) publisher?.published(this, this.outcome)
+  }
+
+  private endTrace(traced: LiveSpan): void {
+    const { outcome } = this
+    this.traced = undefined
+    this.storing?.end()
+    this.storing = undefined
+    traced.set({ "mqtt.reason_code": outcome })
+    if (isFailure(outcome)) traced.fail(`reason code 0x${outcome.toString(16)}`)
+    else traced.end()
   }
 
   /** The encoded packet, shared by all receivers of that protocol version. */
@@ -253,4 +271,19 @@ export interface PublicationHeader {
   readonly retain: boolean
   /** Seconds; -1 when there is none. */
   readonly messageExpiryInterval: number
+}
+
+/** The same message for one receiver, with other properties. */
+export const tracedCopy = (publication: Publication, forwardedProperties: Uint8Array): Publication => {
+  const { epoch, expiresAtMs, packetId, payloadEnd, payloadStart, publisherId, qos, retain, source, topic } =
+    publication
+  const content = { topic, source, payloadStart, payloadEnd, forwardedProperties }
+  const header = { qos, retain, messageExpiryInterval: expiresAtMs === 0 ? -1 : expiresAtMs / 1000 }
+  return new Publication(content, header, {
+    publisher: undefined,
+    packetId,
+    epoch,
+    receivedAtMs: 0,
+    publisherId
+  })
 }

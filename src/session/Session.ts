@@ -23,6 +23,7 @@ import { onAuthenticated } from "./reauthentication.ts"
 import { letGo, onBacklogPage } from "./refill.ts"
 import { onJudged, onPermissions } from "./rejudge.ts"
 import { onRetainedPage } from "./replay.ts"
+import { resume } from "./resume.ts"
 import type { LifecycleMessage, SessionMessage } from "./SessionMessage.ts"
 import { SessionReader } from "./SessionReader.ts"
 import { onDeliveryVerdict } from "./screenedDelivery.ts"
@@ -124,6 +125,12 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
         state.parked = undefined
         // It could not show that it is there while we did not read.
         state.lastPacketMs = nowMs
+        return this.read(nowMs, budget)
+      case "Greeted":
+        if (message.link !== state.link || state.parked?._tag !== "Connack") break
+        state.parked = undefined
+        state.lastPacketMs = nowMs
+        resume(state, nowMs, this)
         return this.read(nowMs, budget)
       case "Reclaim":
         if (!this.isConnected) giveBack(state, message.group, this)

@@ -83,6 +83,8 @@ export type SessionMessage =
   /** Messages of the queue have been put on record, or could not be. */
   | { readonly _tag: "Stored" }
   | { readonly _tag: "StorageRelieved" }
+  /** CONNACK has left that waited for storage. */
+  | { readonly _tag: "Greeted"; readonly link: Link }
   | { readonly _tag: "Reclaim"; readonly group: SharedGroup }
   | { readonly _tag: "Decided"; readonly link: Link | undefined; readonly allowed: ReadonlyArray<boolean> }
   | {

@@ -9,6 +9,7 @@ import type { AuthorizationUnavailable, Decision, Permissions } from "../auth/Au
 import type { Event } from "../events/Event.ts"
 import type { DurabilityLevel, Journal } from "../storage/Journal.ts"
 import type { SessionStore } from "../storage/SessionStore.ts"
+import type { Tracing } from "../telemetry/tracing/Tracing.ts"
 import type { Answer } from "../tenant/policy/Verdict.ts"
 import type { AuthRequest } from "./reauthentication.ts"
 import type { Session } from "./Session.ts"
@@ -17,6 +18,8 @@ export interface SessionServices {
   /** The instant of the current tick. */
   readonly nowMs: () => number
   readonly report: (event: Event) => void
+  /** Undefined while nothing is traced. */
+  readonly tracing: Tracing | undefined
   readonly journal: Journal["Type"]
   /** What an acknowledgement to a client of the tenant means now. */
   readonly durability: () => DurabilityLevel

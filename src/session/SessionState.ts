@@ -31,6 +31,7 @@ import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions, Publisher, Subscriber, Subscription } from "../router/Subscriber.ts"
 import type { SessionRecord } from "../storage/DurableRecord.ts"
 import type { Counters } from "../telemetry/Counters.ts"
+import type { LiveSpan, Tracing } from "../telemetry/tracing/Tracing.ts"
 import type { MessageContent } from "../tenant/policy/MessageChange.ts"
 import type { Policy } from "../tenant/policy/TenantPolicy.ts"
 import type { Answer, DeliverVerdict, PublishVerdict, SubscribeVerdict } from "../tenant/policy/Verdict.ts"
@@ -71,6 +72,8 @@ export type Parked =
   | { readonly _tag: "Filters" }
   | { readonly _tag: "Acknowledgements" }
   | { readonly _tag: "Storage" }
+  /** What the client discards by its CONNECT is not off the record yet: it has no CONNACK. */
+  | { readonly _tag: "Connack" }
   | Throttled
 
 /** A QoS 2 message between its PUBLISH and its PUBREL. */
@@ -220,6 +223,11 @@ export class SessionState {
   /** When messages may be sent again; 0 while they may, or the tenant's gate will tell. */
   sendsAtMs = 0
   isInSendingLine = false
+  /** The span of the PUBLISH that is being judged, and of asking others about it. */
+  traced: LiveSpan | undefined = undefined
+  authorizing: LiveSpan | undefined = undefined
+  /** Spans of what the client has yet to acknowledge, by packet identifier. */
+  deliveries: Map<number, LiveSpan> | undefined = undefined
   /** Why PUBLISHes were refused, where the Reason Code does not say it, by packet identifier. */
   refusals: Map<number, string> | undefined = undefined
   readonly account: SessionAccount
@@ -242,11 +250,15 @@ export class SessionState {
  * without a link.
  */
 export interface SessionOutputs extends Subscriber, Publisher, Keeper, Waiter {
+  /** Undefined while nothing is traced. */
+  readonly tracing: Tracing | undefined
   readonly sendPublish: (publication: Publication, header: PublishHeader) => boolean
   readonly sendAck: (tag: AckTag, packetId: number, reasonCode: number, reason: string) => void
   readonly send: (packet: ServerControlPacket) => void
   /** Ends the connection from our side; the session hears of it again when the connection has gone. */
   readonly close: (ending: Ending) => void
+  /** Sends CONNACK, and reads on, when what the turn puts on record is committed. */
+  readonly greetAfterCommit: (link: Link, connack: ServerControlPacket) => void
   /** False when the router's mailbox is full; `routerHasRoom` follows. */
   readonly route: (publication: Publication) => boolean
   readonly subscribe: (subscriptions: ReadonlyArray<HeldSubscription>, pending: PendingSuback) => void

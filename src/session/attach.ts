@@ -41,6 +41,7 @@ export const attach = (
   // [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6]
   const hasEnded = state.endsAtMs !== 0 && state.endsAtMs <= nowMs
   const sessionPresent = state.isStored && !hasEnded && !connect.cleanStart
+  const discardsStored = !sessionPresent && state.isRecorded && state.keepsState && !out.isStorageFailing
   if (sessionPresent) fireDueWill(state, nowMs, out)
   else endSession(state, out)
   const { settings } = state
@@ -61,13 +62,22 @@ export const attach = (
   recordConnect(state, sessionPresent, out)
   const aliases = Math.min(connect.properties.topicAliasMaximum ?? 0, settings.topicAliasMaximumOutbound)
   state.outboundAliases = aliases > 0 ? new AliasTable(aliases) : undefined
-  link.send({
+  const connack = {
     _tag: "Connack",
     sessionPresent,
     reasonCode: ReasonCode.Success,
     properties: state.terms.isVersion5 ? connackProperties(state.terms, state.expiryInterval, attachment) : {}
-  })
-  state.isWithheld = sessionPresent && !rejudge(state, attachment.permissions, out)
-  resume(state, nowMs, out)
+  } as const
+  state.isWithheld = false
+  if (discardsStored) {
+    // Who hears that the broker holds nothing uses its identifiers anew: a crash must not bring back what it
+    // held. [MQTT-3.1.2-4]
+    state.parked = { _tag: "Connack" }
+    out.greetAfterCommit(link, connack)
+  } else {
+    link.send(connack)
+    state.isWithheld = sessionPresent && !rejudge(state, attachment.permissions, out)
+    resume(state, nowMs, out)
+  }
   return { sessionPresent }
 }

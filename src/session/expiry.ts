@@ -20,6 +20,7 @@ import { stallDueMs, tellStall } from "./stall.ts"
 import { grantedExpiry, offlineTerms } from "./terms.ts"
 import { throttledUntilMs } from "./throttle.ts"
 import { stopSending } from "./throttleSending.ts"
+import { tracedLost } from "./tracing.ts"
 
 /** A DISCONNECT from the client. The connection then closes without another word. [MQTT-3.14.4-2] */
 export const onDisconnect = (
@@ -63,6 +64,7 @@ export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, o
   state.parked = undefined
   stopSending(state, nowMs, out)
   state.unacknowledged = 0
+  if (state.deliveries !== undefined) tracedLost(state)
   state.isWithheld = false
   if (state.expiryInterval === 0) state.replays = undefined
   state.replayAsked = false

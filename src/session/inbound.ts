@@ -18,6 +18,7 @@ import { refusalOfWindow } from "./quota.ts"
 import { notAuthorized, type PublishRefusal, refusalOfTopic } from "./refusals.ts"
 import type { ReceivedPublish, SessionOutputs, SessionState } from "./SessionState.ts"
 import { askAboutPublish, isRefusal, screened } from "./screening.ts"
+import { traceReceived, withoutTrace } from "./tracing.ts"
 
 export const onPublish = (state: SessionState, packet: Publish, nowMs: number, out: SessionOutputs): void => {
   state.counters.messagesReceived++
@@ -43,6 +44,7 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
     // It was not stored while its client was away: it is taken now.
     forgetReceived(state, packet.packetId, out)
   }
+  if (out.tracing !== undefined) state.traced = traceReceived(state, packet, topic, nowMs, out.tracing)
   if (state.quota?.limitsWindows === true) {
     const refusal = refusalOfWindow(state, packet, nowMs)
     if (refusal !== undefined) return refuseOver(state, packet, topic, refusal, out)
@@ -54,11 +56,13 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
     if (refusal !== undefined) return refuse(state, packet, topic, refusal, out)
     state.judgedTopic = topic
   }
-  const message = packet.topic === topic ? packet : { ...packet, topic }
+  const named = packet.topic === topic ? packet : { ...packet, topic }
+  const message = settings.tracePropagation === "strip" ? withoutTrace(named) : named
   const answer = askAboutPublish(state, message)
   if (answer === undefined) judge(state, packet, message, nowMs, out)
   else if (isAnswered(answer)) onPublishScreened(state, { packet, message }, answer, nowMs, out)
   else {
+    state.authorizing = state.traced?.child("policy", { kind: "internal" })
     state.parked = { _tag: "PublishPolicy", packet, message }
     out.askPolicy([answer])
   }
@@ -79,6 +83,7 @@ export const onPublishScreened = (
   out: SessionOutputs
 ): void => {
   const { settings, terms } = state
+  endAuthorizing(state)
   const result = screened(message, verdict, { settings, known: state.screenedTopic, ...terms })
   if (isRefusal(result)) return refuse(state, packet, message.topic, result, out)
   if (result.topic !== message.topic) state.screenedTopic = result.topic
@@ -97,9 +102,15 @@ const judge = (
   if (decision === true) route(state, packet, message, nowMs, out)
   else if (decision === false) refuse(state, packet, topic, notAuthorized, out)
   else {
+    state.authorizing = state.traced?.child("authorize", { kind: "internal" })
     state.parked = { _tag: "Publish", packet, message }
     out.decide([decision])
   }
+}
+
+const endAuthorizing = (state: SessionState): void => {
+  state.authorizing?.end()
+  state.authorizing = undefined
 }
 
 /** [MQTT-4.3.3-10]: acknowledged again, as soon as it is safe, and not delivered again. */
@@ -145,6 +156,7 @@ export const onPublishDecided = (
   nowMs: number,
   out: SessionOutputs
 ): void => {
+  endAuthorizing(state)
   if (allowed) route(state, packet, message, nowMs, out)
   else refuse(state, packet, message.topic, notAuthorized, out)
 }
@@ -207,6 +219,7 @@ const refuse = (
     retain: packet.retain,
     ...refusal
   })
+  state.traced?.fail(refusal.reason)
   if (refusal.cause === "refused-by-policy") state.counters.droppedByPolicy++
   else state.counters.droppedNotAuthorized++
   acknowledgeRefused(state, packet, refusal, out)
@@ -224,6 +237,7 @@ const refuseOver = (
   out: SessionOutputs
 ): void => {
   const { qos, retain } = packet
+  state.traced?.fail(refusal.reason)
   out.refused({ _tag: "PublishRefused", topic: topic.name, qos, retain, ...refusal })
   if (qos > 0 && !state.terms.isVersion5) out.close(refusal)
   else acknowledgeRefused(state, packet, refusal, out)
@@ -264,6 +278,11 @@ const route = (
   }
   const origin = { publisher: out, packetId, epoch, receivedAtMs: nowMs }
   const publication = new Publication(message, message, origin)
+  if (state.traced !== undefined) {
+    publication.traced = state.traced
+    publication.traceContext = state.traced.traceContext
+    state.traced = undefined
+  }
   // PUBREC says that the message and its identifier are both safe.
   if (qos === 2 && state.keepsState) out.gather(publication, inboundRecord(state, packetId), true)
   if (!out.route(publication)) state.parked = { _tag: "Room", publication }

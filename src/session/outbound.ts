@@ -28,6 +28,14 @@ import { isHeldUp, outgoing } from "./screenedDelivery.ts"
 import { handOn } from "./sharing.ts"
 import { noteProgress } from "./stall.ts"
 import { maySend, paySent } from "./throttleSending.ts"
+import {
+  traceDelivery,
+  tracedDone,
+  tracedQueued,
+  tracedReceived,
+  tracedSent,
+  traceExpired
+} from "./tracing.ts"
 
 /** QoS 1 and 2 messages of a connected client that wait in memory; those behind them wait on record. */
 const HOT_MAX = 1000
@@ -76,6 +84,7 @@ const hasExpired = (
 ): boolean => {
   if (!publication.isExpired(nowMs)) return false
   state.counters.droppedExpired++
+  traceExpired(state, publication, out.tracing)
   out.dropped(publication.topic.name, "expired", publication.qos)
   return true
 }
@@ -213,6 +222,7 @@ const enqueue = (
   else queue.push(entry)
   recordEnqueue(state, entry, out)
   pump(state, nowMs, out)
+  if (publication.traced !== undefined && !entry.wasSent) tracedQueued(state, publication, options)
   return "kept"
 }
 
@@ -405,7 +415,12 @@ const send = (
     header.topicAlias = alias
     header.sendTopic = isNew
   }
-  if (out.sendPublish(publication, header)) {
+  const traced =
+    publication.traceContext === undefined || out.tracing === undefined
+      ? undefined
+      : traceDelivery(state, publication, publication.traceContext, header, out.tracing)
+  if (out.sendPublish(traced?.publication ?? publication, header)) {
+    if (traced !== undefined) tracedSent(state, header, traced.span)
     state.counters.messagesSent++
     state.counters.bytesSent += publication.payloadBytes
     if (state.quota?.limitsSending === true) paySent(state, publication, nowMs, out)
@@ -414,6 +429,7 @@ const send = (
   }
   // The client never saw the alias that went down with the packet.
   if (header.topicAlias !== 0 && header.sendTopic) aliases?.forget(publication.topic.name)
+  traced?.span.fail("larger than the client takes")
   state.counters.droppedTooLarge++
   out.dropped(publication.topic.name, "too-large", header.qos)
   return false
@@ -464,6 +480,7 @@ const releaseEntry = (
   out: SessionOutputs
 ): void => {
   entry.phase = Phase.Released
+  if (state.deliveries !== undefined) tracedReceived(state, packetId)
   recordRelease(state, entry, out)
   const { link } = state
   out.afterCommit(() => {
@@ -480,6 +497,8 @@ export const take = (state: SessionState, entry: OutboundEntry, out: SessionOutp
 
 const complete = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): void => {
   if (isCounted(state, entry)) state.unacknowledged--
+  if (state.deliveries !== undefined && state.queue !== undefined)
+    tracedDone(state, state.queue.packetIdOf(entry))
   take(state, entry, out)
 }
 

@@ -161,6 +161,7 @@ export class Machine implements SessionOutputs {
   private readonly actions: Array<() => void> = []
   private readonly copies: Array<OutboundEntry> = []
   private readonly reads: Array<{ readonly backlog: Backlog; readonly from: number }> = []
+  readonly tracing = undefined
   isStorageFailing = false
   /** Of the connections to come. */
   payloadBytesMax = Number.POSITIVE_INFINITY
@@ -362,6 +363,10 @@ export class Machine implements SessionOutputs {
   }
   close(ending: Ending): void {
     this.client().close(ending)
+  }
+  greetAfterCommit(link: Link, connack: ServerControlPacket): void {
+    link.send(connack)
+    this.state.parked = undefined
   }
   route(publication: Publication): boolean {
     if (this.routerHasSpace) this.log.push({ _tag: "Routed", publication })

@@ -54,6 +54,7 @@ const rig = () => {
     router,
     state,
     services: {
+      tracing: undefined,
       nowMs,
       journal,
       durability: () => "disk",

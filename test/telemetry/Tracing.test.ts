@@ -1,67 +1,10 @@
 import { describe, expect, test } from "bun:test"
-import * as Exit from "effect/Exit"
-import * as Option from "effect/Option"
-import * as Tracer from "effect/Tracer"
+import type * as Tracer from "effect/Tracer"
 import { encodeForwardedProperties } from "../../src/protocol/Properties.ts"
 import { TelemetryCounters } from "../../src/telemetry/TelemetryCounters.ts"
 import { type Candidate, Sampler } from "../../src/telemetry/tracing/Sampler.ts"
 import { Tracing } from "../../src/telemetry/tracing/Tracing.ts"
-
-interface Recorded {
-  readonly name: string
-  readonly traceId: string
-  readonly spanId: string
-  readonly parentId: string | undefined
-  readonly links: ReadonlyArray<string>
-  readonly startNs: bigint
-  readonly attributes: Map<string, unknown>
-  readonly events: Array<string>
-  end: { readonly atNs: bigint; readonly isFailure: boolean } | undefined
-}
-
-/** A tracer that remembers; its identifiers count up. */
-const recorder = () => {
-  const spans: Array<Recorded> = []
-  const hex = (digits: number) => String(spans.length + 1).padStart(digits, "0")
-  const tracer = Tracer.make({
-    span: (name, parent, context, links, startTime, kind) => {
-      const above = Option.getOrUndefined(parent)
-      const recorded: Recorded = {
-        name,
-        traceId: above?.traceId ?? hex(32),
-        spanId: hex(16),
-        parentId: above?.spanId,
-        links: links.map(({ span }) => span.traceId),
-        startNs: startTime,
-        attributes: new Map(),
-        events: [],
-        end: undefined
-      }
-      spans.push(recorded)
-      return {
-        _tag: "Span",
-        name,
-        parent,
-        context,
-        kind,
-        links,
-        sampled: true,
-        spanId: recorded.spanId,
-        traceId: recorded.traceId,
-        attributes: recorded.attributes,
-        status: { _tag: "Started", startTime },
-        end: (atNs, exit) => {
-          recorded.end = { atNs, isFailure: Exit.isFailure(exit) }
-        },
-        attribute: (key, value) => void recorded.attributes.set(key, value),
-        event: (event) => void recorded.events.push(event),
-        addLinks: () => {}
-      }
-    },
-    context: (run) => run()
-  })
-  return { spans, tracer }
-}
+import { recordedSpans } from "../support/recordedSpans.ts"
 
 const message: Candidate = {
   tenant: "acme",
@@ -83,7 +26,7 @@ const tracingOver = (tracer: Tracer.Tracer, tracesPerSecondMax = 1000) => {
 
 describe("a trace", () => {
   test("goes on below a stored context, whoever holds it by then", () => {
-    const { spans, tracer } = recorder()
+    const { spans, tracer } = recordedSpans()
     const tracing = tracingOver(tracer)
     const first = tracing.begin("publish", message, 0, { kind: "server" })
     first?.end()
@@ -97,7 +40,7 @@ describe("a trace", () => {
   })
 
   test("continues the publisher's own, and hands on its state", () => {
-    const { spans, tracer } = recorder()
+    const { spans, tracer } = recordedSpans()
     const traceId = "4bf92f3577b34da6a3ce929d0e0e4736"
     const forwardedProperties = encodeForwardedProperties({
       userProperties: [
@@ -118,7 +61,7 @@ describe("a trace", () => {
   })
 
   test("has what it is told: attributes, links, when it began, whether it failed", () => {
-    const { spans, tracer } = recorder()
+    const { spans, tracer } = recordedSpans()
     const tracing = tracingOver(tracer)
     const traced = tracing.begin("publish", message, 0, { kind: "server" })
     const commit = tracing.linked("commit", {
@@ -133,14 +76,14 @@ describe("a trace", () => {
   })
 
   test("[attack 37] is not begun below what is no context", () => {
-    const { spans, tracer } = recorder()
+    const { spans, tracer } = recordedSpans()
     expect(tracingOver(tracer).below("rubbish", "deliver", { kind: "producer" })).toBeUndefined()
     expect(spans).toEqual([])
   })
 })
 
 test("only so many traces are begun in a second, and the rest are counted", () => {
-  const { spans, tracer } = recorder()
+  const { spans, tracer } = recordedSpans()
   const tracing = tracingOver(tracer, 2)
   const begin = (nowMs: number) => tracing.begin("publish", message, nowMs, { kind: "server" }) !== undefined
   expect([begin(0), begin(500), begin(999), begin(1000), begin(1001), begin(1002)]).toEqual([

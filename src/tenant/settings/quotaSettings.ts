@@ -5,7 +5,7 @@
  * bounds memory and disk without being asked stands with queues, topics and sessions.
  */
 
-import { boolean, integer, size } from "../../values/Key.ts"
+import { boolean, integer, oneOf, size } from "../../values/Key.ts"
 import { countMax, setting, sizeMax } from "./Setting.ts"
 
 const count = integer(0, countMax)
@@ -270,6 +270,12 @@ export const tenantShare = {
   eventTopics: setting(boolean, {
     default: false,
     meaning: "Publish the tenant's events below its own `$SYS/events/`",
+    applies: "live"
+  }),
+  tracePropagation: setting(oneOf("inject", "forward", "strip"), {
+    default: "inject",
+    meaning:
+      "What subscribers see of a trace: `inject` puts the broker's own place in it where a message is traced, `forward` leaves the publisher's, `strip` takes it away",
     applies: "live"
   })
 } as const

@@ -23,6 +23,7 @@ const elsewhere: Readonly<Record<Exclude<keyof TenantSettings, Played>, string>>
   retainedPublisherCheck: "test",
   debugEvents: "test/events",
   eventTopics: "test/events",
+  tracePropagation: "test/telemetry",
   burstSeconds: "test/tenant/quota",
   publishRate: "test/tenant/quota",
   inboundBytesRate: "test/tenant/quota",

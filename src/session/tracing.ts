@@ -1,0 +1,156 @@
+/**
+ * The spans of a session's messages: a PUBLISH from its receipt until it is acknowledged, a delivery from the
+ * socket until the client has acknowledged it.
+ *
+ * A message that is not sampled has no `traceContext`, and that is all that is looked at.
+ */
+
+import type { Publish, Topic } from "../protocol/Packet.ts"
+import type { PublishHeader } from "../protocol/PublishWriter.ts"
+import { type Publication, tracedCopy } from "../router/Publication.ts"
+import type { DeliveryOptions } from "../router/Subscriber.ts"
+import type { Attributes, LiveSpan, Tracing } from "../telemetry/tracing/Tracing.ts"
+import { withTraceContext } from "../telemetry/tracing/userProperties.ts"
+import type { MessageContent } from "../tenant/policy/MessageChange.ts"
+import type { SessionState } from "./SessionState.ts"
+
+/** (OpenTelemetry semantic conventions for messaging, 1.36) */
+export const messagingAttributes = (
+  { clientId, identity }: SessionState,
+  operation: "publish" | "deliver" | "subscribe" | "will",
+  topic: string
+): Attributes => ({
+  "messaging.system": "mqtt",
+  "messaging.operation.name": operation,
+  "messaging.operation.type": operation === "publish" ? "receive" : "send",
+  "messaging.destination.name": topic,
+  "messaging.client.id": clientId,
+  "heddle.tenant": identity.tenant
+})
+
+/** Begins the trace of a PUBLISH, or goes on with its publisher's. Undefined when it is not sampled. */
+export const traceReceived = (
+  state: SessionState,
+  packet: Publish,
+  topic: Topic,
+  nowMs: number,
+  tracing: Tracing
+): LiveSpan | undefined => {
+  const { clientId, identity } = state
+  const { forwardedProperties } = packet
+  const candidate = { tenant: identity.tenant, clientId, topic: topic.name, forwardedProperties }
+  const span = tracing.begin("publish", candidate, nowMs, { kind: "server" })
+  span?.set({
+    ...messagingAttributes(state, "publish", topic.name),
+    "messaging.message.body.size": packet.payloadEnd - packet.payloadStart,
+    "mqtt.qos": packet.qos,
+    "mqtt.retain": packet.retain,
+    "network.peer.address": identity.peer.address,
+    "network.transport": identity.peer.transport
+  })
+  return span
+}
+
+/** The message without what its publisher says of a trace. */
+export const withoutTrace = <A extends MessageContent>(message: A): A => {
+  const forwardedProperties = withTraceContext(message.forwardedProperties, undefined)
+  return forwardedProperties === message.forwardedProperties ? message : { ...message, forwardedProperties }
+}
+
+/** The same of a will, when it goes out. */
+export const traceWill = (
+  state: SessionState,
+  publication: Publication,
+  nowMs: number,
+  tracing: Tracing
+): void => {
+  const { clientId, identity } = state
+  const { forwardedProperties, topic } = publication
+  const candidate = { tenant: identity.tenant, clientId, topic: topic.name, forwardedProperties }
+  const span = tracing.begin("will", candidate, nowMs, { kind: "server" })
+  if (span === undefined) return
+  span.set({ ...messagingAttributes(state, "will", topic.name), "mqtt.qos": publication.qos })
+  publication.traced = span
+  publication.traceContext = span.traceContext
+}
+
+/** What is sent to a client of a message that is traced, and the span of that. */
+export interface TracedDelivery {
+  readonly publication: Publication
+  readonly span: LiveSpan
+}
+
+/**
+ * Begins the span of a delivery. A client of version 5 is told its place in the trace, so that what it does
+ * with the message is a child of this delivery and no other.
+ */
+export const traceDelivery = (
+  state: SessionState,
+  publication: Publication,
+  traceContext: string,
+  { dup, qos }: PublishHeader,
+  tracing: Tracing
+): TracedDelivery | undefined => {
+  const span = tracing.below(traceContext, "deliver", { kind: "producer" })
+  if (span === undefined) return undefined
+  span.set({
+    ...messagingAttributes(state, "deliver", publication.topic.name),
+    "messaging.message.body.size": publication.payloadBytes,
+    "mqtt.qos": qos,
+    "mqtt.dup": dup
+  })
+  if (!state.terms.isVersion5 || state.settings.tracePropagation !== "inject") return { publication, span }
+  const properties = withTraceContext(publication.forwardedProperties, span.context)
+  return { publication: tracedCopy(publication, properties), span }
+}
+
+/** It has been written: QoS 0 is done with that, the others when the client says so. */
+export const tracedSent = (state: SessionState, { qos, packetId }: PublishHeader, span: LiveSpan): void => {
+  if (qos === 0) return span.end()
+  state.deliveries ??= new Map()
+  state.deliveries.get(packetId)?.fail("sent again")
+  state.deliveries.set(packetId, span)
+}
+
+export const tracedReceived = (state: SessionState, packetId: number): void =>
+  state.deliveries?.get(packetId)?.event("received")
+
+export const tracedDone = (state: SessionState, packetId: number): void => {
+  const span = state.deliveries?.get(packetId)
+  if (span === undefined) return
+  state.deliveries?.delete(packetId)
+  span.event("acknowledged")
+  span.end()
+}
+
+/** The connection has ended: what it was sent will be sent again, if at all, by another delivery. */
+export const tracedLost = (state: SessionState): void => {
+  for (const span of state.deliveries?.values() ?? []) {
+    span.fail("the connection ended before the client acknowledged it")
+  }
+  state.deliveries = undefined
+}
+
+/** It has expired in the queue: the end of its way. */
+export const traceExpired = (
+  state: SessionState,
+  { topic, traceContext }: Publication,
+  tracing: Tracing | undefined
+): void => {
+  if (traceContext === undefined || tracing === undefined) return
+  const span = tracing.below(traceContext, "expire", { kind: "internal" })
+  span?.set(messagingAttributes(state, "deliver", topic.name))
+  span?.end()
+}
+
+/** It waits for a client that is away, or that has not acknowledged what it was sent before. */
+export const tracedQueued = (
+  { clientId }: SessionState,
+  { traced }: Publication,
+  { group }: DeliveryOptions
+): void => {
+  traced?.event("queued", {
+    "messaging.client.id": clientId,
+    ...(group !== undefined && { "messaging.consumer.group.name": group.options.name })
+  })
+}
