@@ -1,7 +1,8 @@
 /**
  * The command line: `heddle`, `heddle start`, `heddle config`, `heddle check`, and the commands that look
  * after users and the database: `heddle passwd`, `heddle backup`, `heddle restore`, `heddle db check` and
- * `heddle db stats`.
+ * `heddle db stats`; and those that ask a broker that runs: `heddle tenants`, `heddle clients`, `heddle
+ * explain` and others.
  *
  * It reads the configuration and prints; running a broker is the `start` that it is given. Whatever goes
  * wrong is told here, once: a mistake of the user's as its message, a defect with its cause. So the caller
@@ -28,6 +29,8 @@ import { fileVariable } from "../config/Found.ts"
 import { configurationJsonSchema } from "../config/JsonSchema.ts"
 import type { Resolved } from "../config/Resolution.ts"
 import { checkAuthentication } from "./authentication.ts"
+import { checkAuthorization } from "./authorization.ts"
+import { controlCommands } from "./controlCommands.ts"
 import { databaseCommands } from "./database.ts"
 import { checkFiles } from "./listeners.ts"
 import { passwdCommand } from "./passwd.ts"
@@ -83,7 +86,9 @@ const footer = HelpDoc.blocks([
   HelpDoc.p("heddle passwd passwords ada              set a user's password"),
   HelpDoc.p("heddle backup monday.db                  copy the database while the broker runs"),
   HelpDoc.p("heddle restore monday.db                 bring it back, with the broker stopped"),
-  HelpDoc.p("heddle db stats                          see what the database holds")
+  HelpDoc.p("heddle db stats                          see what the database holds"),
+  HelpDoc.p("heddle tenants list                      see who is served"),
+  HelpDoc.p("heddle explain --client c publish a/b    learn why a message is, or is not, let through")
 ])
 
 const rootCommand = <E, R>(
@@ -134,6 +139,7 @@ const rootCommand = <E, R>(
       const { config } = yield* resolveConfig({ file: Option.some(file), env })
       yield* checkFiles(config)
       yield* checkAuthentication(config)
+      yield* checkAuthorization(config)
       yield* Console.log(`${file}: ok`)
     })
   ).pipe(
@@ -152,7 +158,8 @@ const rootCommand = <E, R>(
     configCommand,
     checkCommand,
     passwdCommand(),
-    ...databaseCommands(databaseAccess)
+    ...databaseCommands(databaseAccess),
+    ...controlCommands(databaseAccess)
   ])
 }
 

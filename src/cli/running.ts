@@ -7,6 +7,7 @@
  */
 
 import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
@@ -24,8 +25,11 @@ import type { Config } from "../config/Config.ts"
 import { type Change, changesBetween, hasChanged, inForce } from "../config/changes.ts"
 import type { Resolved } from "../config/Resolution.ts"
 import { tenantTableOf } from "../config/tenants.ts"
+import { BanAdmin } from "../control/BanAdmin.ts"
 import { TenantAdmin } from "../control/TenantAdmin.ts"
 import { EventSink } from "../events/EventSink.ts"
+import { webhookLayer } from "../events/webhook.ts"
+import { Explain } from "../explain/Explain.ts"
 import type { AdministrationStores } from "../storage/administration.ts"
 import type { Journal } from "../storage/Journal.ts"
 import { layerMemory } from "../storage/memory.ts"
@@ -38,9 +42,12 @@ import { ConfiguredTenants } from "../tenant/ConfiguredTenants.ts"
 import { layerStoredDirectory } from "../tenant/storedDirectory.ts"
 import { type Listening, Transports } from "../transport/Transport.ts"
 import { type Authentication, makeAuthentication } from "./authentication.ts"
+import { type Authorization, makeAuthorization } from "./authorization.ts"
 import { type ListenerError, type ListenerSet, makeListenerSet } from "./ListenerSet.ts"
 import { type LogThreshold, logLevels } from "./log.ts"
 import { makeReplaceable, type Prepared, type Replaceable } from "./Replaceable.ts"
+
+type Platform = FileSystem.FileSystem | Path.Path
 
 /** Why a broker cannot start. */
 export type StartError = ListenerError | StorageError | AuthFileUnusable
@@ -65,32 +72,43 @@ export class Running extends Context.Tag("heddle/cli/Running")<
 >() {}
 
 /** Everything that a running broker offers to those who look after it. */
-export type RunningServices = Running | Broker | TenantAdmin | BanList | AdministrationStores
+export type RunningServices =
+  | Running
+  | Broker
+  | TenantAdmin
+  | BanAdmin
+  | Explain
+  | BanList
+  | AdministrationStores
 
 export const runningLayer = (
   first: Resolved,
   threshold: LogThreshold
-): Layer.Layer<RunningServices, StartError, FileSystem.FileSystem> =>
+): Layer.Layer<RunningServices, StartError, Platform> =>
   Layer.unwrapScoped(
     Effect.gen(function* () {
       const { config } = first
       const bans = yield* Effect.map(Layer.build(BanList.layer), Context.get(BanList))
       const authentication = yield* makeAuthentication(config.authentication, bans)
+      const authorization = yield* makeAuthorization(config.authorization)
       const log = yield* makeReplaceable(logSink(config.log.level))
       const options = brokerOptions(config)
       const services = Layer.mergeAll(
         Layer.succeed(Authenticator, authentication.authenticator),
         Layer.succeed(BanList, bans),
-        Authorizer.layerGranted,
+        Layer.succeed(Authorizer, authorization.authorizer),
         Layer.provideMerge(layerStoredDirectory, ConfiguredTenants.layer(tenantTableOf(config))),
         ClientBalancer.layerStay,
-        Layer.succeed(EventSink, { report: (event) => log.current().report(event) }),
+        EventSink.layerAll(
+          Layer.succeed(EventSink, { report: (event) => log.current().report(event) }),
+          ...webhook(config)
+        ),
         // Listeners come and go with the configuration: the set below opens them.
         Layer.succeed(Transports, [])
       ).pipe(Layer.provideMerge(storageLayer(config)))
-      return makeRunning(first, { authentication, log, threshold }).pipe(
+      return makeRunning(first, { authentication, authorization, log, threshold }).pipe(
         (running) => Layer.scoped(Running, running),
-        Layer.provideMerge(TenantAdmin.layer),
+        Layer.provideMerge(Layer.mergeAll(TenantAdmin.layer, BanAdmin.layer, Explain.layer)),
         Layer.provideMerge(Broker.layer(options)),
         Layer.provideMerge(services)
       )
@@ -119,8 +137,28 @@ const logSink = (level: Config["log"]["level"]): Effect.Effect<EventSink["Type"]
     Effect.provide(Logger.minimumLogLevel(logLevels[level]))
   )
 
+const webhook = ({ events: { webhook: hook } }: Config): ReadonlyArray<Layer.Layer<EventSink>> =>
+  hook.url === ""
+    ? []
+    : [
+        webhookLayer({
+          url: hook.url,
+          authorization: hook.authorization,
+          tags: hook.tags,
+          tenants: hook.tenants,
+          timeoutMs: Duration.toMillis(hook.timeout),
+          batchMax: hook.batchMax,
+          bufferMax: hook.bufferMax,
+          bufferBytesMax: hook.bufferBytesMax,
+          retryForMs: Duration.toMillis(hook.retryFor),
+          failuresMax: hook.failures,
+          restMs: Duration.toMillis(hook.rest)
+        })
+      ]
+
 interface Parts {
   readonly authentication: Authentication
+  readonly authorization: Authorization
   readonly log: Replaceable<EventSink["Type"]>
   readonly threshold: LogThreshold
 }
@@ -128,15 +166,11 @@ interface Parts {
 const makeRunning = (
   first: Resolved,
   parts: Parts
-): Effect.Effect<
-  Running["Type"],
-  ListenerError,
-  Broker | TenantAdmin | FileSystem.FileSystem | Scope.Scope
-> =>
+): Effect.Effect<Running["Type"], ListenerError, Broker | TenantAdmin | Platform | Scope.Scope> =>
   Effect.gen(function* () {
     const { limit, listen } = yield* Broker
     const admin = yield* TenantAdmin
-    const files = yield* Effect.context<FileSystem.FileSystem>()
+    const files = yield* Effect.context<Platform>()
     const turns = yield* Effect.makeSemaphore(1)
     let { config, entries } = first
     const listeners: ListenerSet = yield* makeListenerSet(first, { listen, limits: () => config.limits })
@@ -144,9 +178,10 @@ const makeRunning = (
     /** In the order in which they come into force: listeners let somebody in when all the rest is new. */
     const steps = (next: Resolved): ReadonlyArray<Step> => {
       const isNew = (section: string) => hasChanged(entries, next.entries, section)
-      const { authentication, log } = parts
+      const { authentication, authorization, log } = parts
       const chosen: ReadonlyArray<Step | undefined> = [
         isNew("authentication") ? authentication.prepare(next.config.authentication) : undefined,
+        isNew("authorization") ? authorization.prepare(next.config.authorization) : undefined,
         isNew("log.level") ? log.prepare(logSink(next.config.log.level)) : undefined,
         Effect.succeed({ commit: enter(next), discard: Effect.void }),
         isNew("listeners") ? listeners.prepare(next) : undefined
@@ -174,10 +209,10 @@ const makeRunning = (
     }
   })
 
-type Step = Effect.Effect<Prepared, StartError, FileSystem.FileSystem>
+type Step = Effect.Effect<Prepared, StartError, Platform>
 
 /** Makes every step ready, then commits all of them; when one cannot be made ready, none is. */
-const allOrNothing = (steps: ReadonlyArray<Step>): Effect.Effect<void, StartError, FileSystem.FileSystem> =>
+const allOrNothing = (steps: ReadonlyArray<Step>): Effect.Effect<void, StartError, Platform> =>
   Effect.uninterruptibleMask((restore) =>
     Effect.gen(function* () {
       const prepared: Array<Prepared> = []

@@ -1,19 +1,22 @@
 /** `heddle start`: a broker as its configuration describes it, until the process is told to end. */
 
 import type * as FileSystem from "@effect/platform/FileSystem"
+import type * as Path from "@effect/platform/Path"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { Broker } from "../Broker.ts"
 import type { Config } from "../config/Config.ts"
+import type { ControlUnavailable } from "../control/ControlServer.ts"
 import { banner, inDatabase, inMemory } from "./banner.ts"
 import { version } from "./Cli.ts"
+import { openControl } from "./controlSocket.ts"
 import { logLayer, logLevels } from "./log.ts"
 import { type Configuration, reloadWhenAsked } from "./reload.ts"
 import { Running, runningLayer, type StartError } from "./running.ts"
 
 export const start = (
   configuration: Configuration
-): Effect.Effect<void, StartError, FileSystem.FileSystem> => {
+): Effect.Effect<void, StartError | ControlUnavailable, FileSystem.FileSystem | Path.Path> => {
   const { config } = configuration
   const threshold = { level: logLevels[config.log.level] }
   return Effect.gen(function* () {
@@ -24,6 +27,7 @@ export const start = (
       banner({ version, listening: listening(), storage: storagePlace(config), authentication })
     )
     yield* reloadWhenAsked(configuration)
+    yield* openControl(configuration)
     yield* Effect.onInterrupt(Effect.never, () => {
       const { connections } = broker.census()
       return Console.log(`Heddle stops; ${connections} client${connections === 1 ? " is" : "s are"} told`)

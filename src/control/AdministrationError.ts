@@ -1,6 +1,6 @@
 /**
- * Something that was asked of a broker's administration cannot be done. Shown to whoever asked: by the control
- * socket as JSON, by the command line as its message.
+ * Something that was asked of a broker's administration cannot be done. Shown to whoever asked: by the
+ * control socket as JSON, by the command line as its message.
  */
 
 import * as Schema from "effect/Schema"

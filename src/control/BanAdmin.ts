@@ -10,9 +10,11 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import type { Identity } from "../auth/Authenticator.ts"
 import { type Ban, BanList, type BanSubject } from "../auth/guard/BanList.ts"
+import { restoreBans } from "../auth/guard/storedBans.ts"
 import { Broker } from "../Broker.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { BanStore } from "../storage/BanStore.ts"
+import type { StorageError } from "../storage/StorageError.ts"
 import { CidrSet } from "../transport/Cidr.ts"
 import { type AdministrationError, refused, unstored } from "./AdministrationError.ts"
 
@@ -26,12 +28,14 @@ export class BanAdmin extends Context.Tag("heddle/BanAdmin")<
     readonly list: Effect.Effect<ReadonlyArray<Ban>>
   }
 >() {
-  static readonly layer: Layer.Layer<BanAdmin, never, Broker | BanList | BanStore> = Layer.effect(
+  /** Brings back the stored bans first. */
+  static readonly layer: Layer.Layer<BanAdmin, StorageError, Broker | BanList | BanStore> = Layer.effect(
     BanAdmin,
     Effect.gen(function* () {
       const { administration } = yield* Broker
       const bans = yield* BanList
       const store = yield* BanStore
+      yield* restoreBans(bans)
       return {
         add: (ban) =>
           Effect.gen(function* () {

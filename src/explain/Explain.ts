@@ -241,7 +241,8 @@ const routeSteps = (
   }
   const { retained } = route
   if (retained !== undefined) {
-    const detail = `${retained.bytes} bytes, QoS ${retained.qos}, published by ${retained.publisherId || "the broker"}`
+    const publisher = retained.publisherId || "the broker"
+    const detail = `${retained.bytes} bytes, QoS ${retained.qos}, published by ${publisher}`
     steps.push(say("retained", "note", detail))
   }
   return steps

@@ -63,6 +63,8 @@ const parkedText = ({ parked, throttledUntilMs }: SessionView, nowMs: number): s
       return "it has sent all that may be unacknowledged, and waits for the acknowledgements"
     case "Storage":
       return "it waits for storage, which has too much to write"
+    case "Connack":
+      return "it waits until storage has discarded its session before this one"
     case "Throttled":
       return throttledUntilMs === 0
         ? "it sends faster than the tenant may, and stands in line"

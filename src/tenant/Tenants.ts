@@ -35,8 +35,8 @@ export interface Tenants {
   /** Asks the directory again of those that were made, or of one of them: what has changed holds from now. */
   readonly refresh: (id?: string) => Effect.Effect<void>
   /**
-   * Ends a tenant, its sessions and their connections, and does the cleaning up. Nobody gets in before that is
-   * done; when it fails, nobody does until it is tried again.
+   * Ends a tenant, its sessions and their connections, and does the cleaning up. Nobody gets in before that
+   * is done; when it fails, nobody does until it is tried again.
    */
   readonly remove: <A, E, R>(id: string, cleanUp: Effect.Effect<A, E, R>) => Effect.Effect<A, E, R>
 }

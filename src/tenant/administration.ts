@@ -68,7 +68,7 @@ export interface Administration {
     clientId: string,
     inquiry: Inquiry
   ) => Effect.Effect<SessionView | undefined>
-  /** Who would get what is published to a topic; undefined when the tenant is not live, or does not answer. */
+  /** Who would get what is published there; undefined when the tenant is not live, or does not answer. */
   readonly route: (tenant: string, topic: string) => Effect.Effect<RouteView | undefined>
 }
 

@@ -1,0 +1,20 @@
+/** The commands that ask a broker that runs, through its control socket. */
+
+import { banCommand } from "./ban.ts"
+import { clientsCommand, disconnectCommand, explainCommand, purgeCommand } from "./clients.ts"
+import { reloadCommand, targetOf } from "./control.ts"
+import type { ConfigAccess } from "./database.ts"
+import { tenantsCommand } from "./tenants.ts"
+
+export const controlCommands = <R>(access: ConfigAccess<R>) => {
+  const target = targetOf(access)
+  return [
+    tenantsCommand(target),
+    clientsCommand(target),
+    explainCommand(target),
+    disconnectCommand(target),
+    purgeCommand(target),
+    banCommand(target),
+    reloadCommand(target)
+  ] as const
+}
