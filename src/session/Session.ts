@@ -158,6 +158,11 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
         // The broker ended without its clients having left: they are lost now, wills and all.
         if (!this.isConnected) this.lose(false, nowMs)
         break
+      case "SettingsChanged":
+        // It passed the limits of before.
+        state.judgedTopic = undefined
+        state.screenedTopic = undefined
+        break
       case "Resubscribe":
         this.resubscribe()
         break

@@ -115,6 +115,8 @@ export type SessionMessage =
       readonly reply: (view: SessionView) => void
     }
   | { readonly _tag: "Resubscribe" }
+  /** The tenant's settings are others now. */
+  | { readonly _tag: "SettingsChanged" }
   | { readonly _tag: "Orphaned" }
   | { readonly _tag: "Deadline" }
 

@@ -247,6 +247,9 @@ export class Tenant implements Behaviour<TenantMessage> {
     Object.assign(this.settings, settings)
     this.runQueue.weight = settings.weight
     this.quota.settingsChanged(this.context.timekeeper.nowMs)
+    for (const { session } of this.sessions.values()) {
+      if (session.isConnected) session.signal({ _tag: "SettingsChanged" })
+    }
   }
 
   /** From now on it is served, or not, as the state says. A drain sends `drainRate` clients a second away. */

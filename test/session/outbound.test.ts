@@ -100,6 +100,21 @@ describe("a full queue", () => {
     expect(machine.counters.droppedQueueFull).toBe(1)
   })
 
+  test("what is in flight takes none of the bytes of what waits, on record or not", () => {
+    const machine = new Machine({ queueBytesMax: 40, inflightMax: 2 })
+    machine.connect({ properties })
+    give(machine, "x".repeat(100), "y".repeat(100), "1", "2", "3")
+    expect(machine.counters.droppedQueueFull).toBe(0)
+    expect(machine.payloads().map((payload) => payload[0])).toEqual(["x", "y"])
+    machine.lose()
+    give(machine, "4", "5")
+    // Each weighs its topic as well: there is room for six of them.
+    expect(machine.counters.droppedQueueFull).toBe(0)
+    give(machine, "6", "7")
+    expect(machine.counters.droppedQueueFull).toBe(1)
+    expect(machine.state.backlog?.waitingBytes).toBe(36)
+  })
+
   test("limits what waits: a message that can leave at once passes", () => {
     const machine = new Machine({ queueMessagesMax: 0, queueBytesMax: 0 })
     machine.connect({ properties })

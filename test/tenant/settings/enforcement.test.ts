@@ -18,7 +18,6 @@ const scenes: Readonly<Partial<Record<keyof TenantSettings, Scene>>> = {
 
 /** The folders of tests that prove the others. */
 const elsewhere: Readonly<Record<string, string>> = {
-  tracePropagation: "test/session",
   weight: "test/tenant",
   durability: "test/broker",
   retainedPublisherCheck: "test",
