@@ -50,6 +50,8 @@ export class Publication implements PublishContent {
   readonly publisherId: string
   readonly packetId: number
   readonly epoch: number
+  /** Milliseconds since the epoch; 0 for one that an earlier broker, or another node, has received. */
+  readonly receivedAtMs: number
   /** Milliseconds since the epoch; 0 when it never expires. */
   readonly expiresAtMs: number
   /** The trace that it belongs to; undefined when it is not traced. */
@@ -82,6 +84,7 @@ export class Publication implements PublishContent {
     this.publisherId = origin.publisher?.clientId ?? origin.publisherId ?? ""
     this.packetId = origin.packetId
     this.epoch = origin.epoch
+    this.receivedAtMs = origin.receivedAtMs
     this.expiresAtMs =
       header.messageExpiryInterval < 0 ? 0 : origin.receivedAtMs + header.messageExpiryInterval * 1000
   }

@@ -38,6 +38,8 @@ export class OutboundEntry implements EnqueueRecord {
   isHolding = false
   /** In which it came: written late, it must not become a message of a session that began anew since. */
   readonly epoch: number
+  /** When it was sent last; 0 before that, and when another broker has sent it. */
+  sentAtMs = 0
 
   constructor(
     private readonly session: SessionState,

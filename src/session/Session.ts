@@ -65,7 +65,7 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
       case "Readable":
         return message.link === state.link ? this.read(nowMs, budget) : 1
       case "Published":
-        onPublished(state, message, this)
+        onPublished(state, message, nowMs, this)
         return this.read(nowMs, budget)
       case "Drained":
         return message.link === state.link ? this.drained(nowMs, budget) : 1

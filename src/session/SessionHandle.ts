@@ -154,8 +154,8 @@ export abstract class SessionHandle extends Deadline {
     return isTaken
   }
 
-  published({ epoch, packetId }: Publication, reasonCode: ReasonCode): void {
-    this.actor.signal({ _tag: "Published", packetId, epoch, reasonCode })
+  published({ epoch, packetId, receivedAtMs }: Publication, reasonCode: ReasonCode): void {
+    this.actor.signal({ _tag: "Published", packetId, epoch, receivedAtMs, reasonCode })
   }
 
   routerHasRoom(): void {

@@ -61,6 +61,15 @@ export interface Permitted {
   readonly permissions: Permissions | undefined
 }
 
+/** The router is done with a message, and all who keep it have stored it. */
+export interface Published {
+  readonly _tag: "Published"
+  readonly packetId: number
+  readonly epoch: number
+  readonly receivedAtMs: number
+  readonly reasonCode: ReasonCode
+}
+
 export type SessionMessage =
   | Delivery
   | Attach
@@ -69,12 +78,7 @@ export type SessionMessage =
   | { readonly _tag: "Readable"; readonly link: Link }
   | { readonly _tag: "Drained"; readonly link: Link }
   | Lost
-  | {
-      readonly _tag: "Published"
-      readonly packetId: number
-      readonly epoch: number
-      readonly reasonCode: ReasonCode
-    }
+  | Published
   | { readonly _tag: "Subscribed"; readonly token: number; readonly answer: SubscribeAnswer }
   | { readonly _tag: "Unsubscribed"; readonly token: number }
   | { readonly _tag: "RouterHasRoom" }

@@ -41,7 +41,7 @@ export const attach = (
   // [MQTT-3.1.2-4] [MQTT-3.1.2-5] [MQTT-3.1.2-6]
   const hasEnded = state.endsAtMs !== 0 && state.endsAtMs <= nowMs
   const sessionPresent = state.isStored && !hasEnded && !connect.cleanStart
-  const discardsStored = !sessionPresent && state.isRecorded && state.keepsState && !out.isStorageFailing
+  const discardsStored = connect.cleanStart && state.isRecorded && state.keepsState && !out.isStorageFailing
   if (sessionPresent) fireDueWill(state, nowMs, out)
   else endSession(state, out)
   const { settings } = state

@@ -16,6 +16,7 @@ import { AckLedger } from "./AckLedger.ts"
 import { inboundRecord, recordReleased } from "./durability.ts"
 import { refusalOfWindow } from "./quota.ts"
 import { notAuthorized, type PublishRefusal, refusalOfTopic } from "./refusals.ts"
+import type { Published } from "./SessionMessage.ts"
 import type { ReceivedPublish, SessionOutputs, SessionState } from "./SessionState.ts"
 import { askAboutPublish, isRefusal, screened } from "./screening.ts"
 import { traceReceived, withoutTrace } from "./tracing.ts"
@@ -296,10 +297,12 @@ const route = (
 /** The router is done with a QoS 1 or 2 message of ours. */
 export const onPublished = (
   state: SessionState,
-  outcome: { readonly packetId: number; readonly epoch: number; readonly reasonCode: ReasonCode },
+  outcome: Omit<Published, "_tag">,
+  nowMs: number,
   out: SessionOutputs
 ): void => {
-  const { epoch, packetId, reasonCode } = outcome
+  const { epoch, packetId, reasonCode, receivedAtMs } = outcome
+  state.counters.latencies.publish.record((nowMs - receivedAtMs) / 1000)
   const received = state.received?.get(packetId)
   if (received?.epoch === epoch) received.outcome = reasonCode
   // A message of an earlier connection: only the PUBLISH that repeats it waits for this.

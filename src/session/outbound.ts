@@ -2,40 +2,32 @@
  * Towards the client: deliveries, the window of unacknowledged messages, the client's acknowledgements, and
  * what a resumed session sends again.
  *
- * QoS 0 is written or dropped. QoS 1 and 2 always pass through the queue, even when they are sent at once:
- * its position is their Packet Identifier. `pump` sends as long as the client's quota and the socket allow.
+ * QoS 1 and 2 always pass through the queue, even when they are sent at once: its position is their Packet
+ * Identifier. `pump` sends as long as the client's quota and the socket allow. QoS 0 is in `outboundQos0.ts`.
  */
 
-import { Fifo } from "../actor/Fifo.ts"
 import type { Ack } from "../protocol/Packet.ts"
-import type { PublishHeader } from "../protocol/PublishWriter.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
-import type { Publication } from "../router/Publication.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
-import type { Delivery, DeliveryOptions } from "../router/Subscriber.ts"
+import type { Delivery } from "../router/Subscriber.ts"
 import { Recorded } from "../storage/DurableRecord.ts"
 import { Backlog } from "./Backlog.ts"
-import { confirmedEvent, sentEvent } from "./debugEvents.ts"
-import { recordDone, recordEnqueue, recordGone, recordRelease } from "./durability.ts"
-import { isMember, mayReceive, WAITED } from "./judging.ts"
+import { confirmedEvent } from "./debugEvents.ts"
+import { recordEnqueue, recordRelease } from "./durability.ts"
+import { isMember, mayReceive } from "./judging.ts"
 import type { Link } from "./Link.ts"
 import { OutboundEntry, Phase } from "./OutboundEntry.ts"
 import { OutboundQueue } from "./OutboundQueue.ts"
+import { deliverQos0, sendKeptQos0 } from "./outboundQos0.ts"
 import { refill } from "./refill.ts"
 import { continueReplay } from "./replay.ts"
+import { hasRoom, take } from "./room.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
 import { isHeldUp, outgoing } from "./screenedDelivery.ts"
+import { delivered, hasExpired, headerOf, isOverRate, send } from "./sending.ts"
 import { handOn } from "./sharing.ts"
 import { noteProgress } from "./stall.ts"
-import { maySend, paySent } from "./throttleSending.ts"
-import {
-  traceDelivery,
-  tracedDone,
-  tracedQueued,
-  tracedReceived,
-  tracedSent,
-  traceExpired
-} from "./tracing.ts"
+import { tracedDone, tracedQueued, tracedReceived } from "./tracing.ts"
 
 /** QoS 1 and 2 messages of a connected client that wait in memory; those behind them wait on record. */
 const HOT_MAX = 1000
@@ -76,125 +68,6 @@ const isForOthers = (state: SessionState, group: SharedGroup, out: SessionOutput
   (state.link === undefined && group.hasLiveMemberBeside(out)) ||
   (state.strictBefore > 0 && !isMember(state, group))
 
-const hasExpired = (
-  state: SessionState,
-  publication: Publication,
-  nowMs: number,
-  out: SessionOutputs
-): boolean => {
-  if (!publication.isExpired(nowMs)) return false
-  state.counters.droppedExpired++
-  traceExpired(state, publication, out.tracing)
-  out.dropped(publication.topic.name, "expired", publication.qos)
-  return true
-}
-
-const deliverQos0 = (
-  state: SessionState,
-  publication: Publication,
-  options: DeliveryOptions,
-  nowMs: number,
-  out: SessionOutputs
-): void => {
-  const { link } = state
-  // [MQTT-4.6.0-6]: also for a client that is back, as long as older ones wait.
-  if (link === undefined || state.queuedQos0 !== undefined || state.isWithheld) {
-    if (state.settings.queueQos0) keepQos0(state, publication, options, out)
-    else if (link !== undefined) delayQos0(state, publication, options, out)
-    return
-  }
-  // A page of retained messages was asked for because there is room.
-  if (link.backlogBytes > state.settings.outboundBytesMax && !options.isRetained) {
-    state.counters.droppedSlowConsumer++
-    out.dropped(publication.topic.name, "slow-consumer", 0)
-    return
-  }
-  if (hasExpired(state, publication, nowMs, out)) return
-  if (isOverRate(state, nowMs, out)) return delayQos0(state, publication, options, out)
-  const leaving = outgoing(state, publication, { line: "qos0", nowMs }, out)
-  if (leaving === "awaited") delayQos0(state, publication, options, out)
-  else if (leaving !== "withheld")
-    send(state, leaving, headerOf(state, publication, options, nowMs), nowMs, out)
-}
-
-/** Whether a message has to wait for the rates of what the client is sent. */
-export const isOverRate = (state: SessionState, nowMs: number, out: SessionOutputs): boolean =>
-  state.quota?.limitsSending === true && !maySend(state, nowMs, out)
-
-/** Waits for the client's rate, or for the policy, as it would for its socket. */
-const delayQos0 = (
-  state: SessionState,
-  publication: Publication,
-  options: DeliveryOptions,
-  out: SessionOutputs
-): void => {
-  // A page of retained messages was asked for because there was room.
-  if (state.queuedQos0Bytes + publication.bytes > state.settings.outboundBytesMax && !options.isRetained) {
-    state.counters.droppedSlowConsumer++
-    out.dropped(publication.topic.name, "slow-consumer", 0)
-    return
-  }
-  state.queuedQos0Bytes += publication.bytes
-  ;(state.queuedQos0 ??= new Fifo()).push([publication.keep(), options])
-}
-
-const keepQos0 = (
-  state: SessionState,
-  publication: Publication,
-  options: DeliveryOptions,
-  out: SessionOutputs
-): void => {
-  const { queueBytesMax, queueMessagesMax } = state.settings
-  const kept = (state.queuedQos0 ??= new Fifo())
-  if (state.settings.qos0DropOldest) makeRoomForQos0(state, kept, publication, out)
-  if (kept.length >= queueMessagesMax || state.queuedQos0Bytes + publication.bytes > queueBytesMax) {
-    state.counters.droppedQueueFull++
-    out.dropped(publication.topic.name, "queue-full", 0)
-    return
-  }
-  state.queuedQos0Bytes += publication.bytes
-  kept.push([publication.keep(), options])
-}
-
-/** The oldest give way, but to none that would not fit alone. */
-const makeRoomForQos0 = (
-  state: SessionState,
-  kept: Fifo<readonly [Publication, DeliveryOptions]>,
-  { bytes }: Publication,
-  out: SessionOutputs
-): void => {
-  const { queueBytesMax, queueMessagesMax } = state.settings
-  if (bytes > queueBytesMax || queueMessagesMax === 0) return
-  while (kept.length >= queueMessagesMax || state.queuedQos0Bytes + bytes > queueBytesMax) {
-    const oldest = kept.shift()
-    if (oldest === undefined) return
-    state.queuedQos0Bytes -= oldest[0].bytes
-    state.counters.droppedQueueFull++
-    out.dropped(oldest[0].topic.name, "queue-full", 0)
-  }
-}
-
-/** As fast as the client takes them: what was kept for it is not dropped now for being too much at once. */
-const sendKeptQos0 = (state: SessionState, link: Link, nowMs: number, out: SessionOutputs): void => {
-  const kept = state.queuedQos0
-  while (kept !== undefined && link.backlogBytes <= state.settings.outboundBytesMax) {
-    if (kept.length > 0 && isOverRate(state, nowMs, out)) return
-    const next = kept.peek()
-    if (next === undefined) {
-      state.queuedQos0 = undefined
-      return
-    }
-    const [publication, options] = next
-    const waiting = { publication, options, position: WAITED }
-    const isWanted = !hasExpired(state, publication, nowMs, out) && mayReceive(state, waiting, out)
-    const leaving = isWanted ? outgoing(state, publication, { line: "qos0", nowMs }, out) : "withheld"
-    if (leaving === "awaited") return
-    kept.shift()
-    state.queuedQos0Bytes -= publication.bytes
-    if (leaving !== "withheld") send(state, leaving, headerOf(state, publication, options, nowMs), nowMs, out)
-  }
-}
-
 /**
  * A QoS 1 or 2 message takes its place, on record as well if the session keeps one, and is sent if it can be.
  */
@@ -224,74 +97,6 @@ const enqueue = (
   pump(state, nowMs, out)
   if (publication.traced !== undefined && !entry.wasSent) tracedQueued(state, publication, options)
   return "kept"
-}
-
-/** Whether a message may wait; makes room for it if that is the tenant's policy. */
-const hasRoom = (
-  state: SessionState,
-  queue: OutboundQueue,
-  publication: Publication,
-  out: SessionOutputs
-): boolean => {
-  const { backlog, counters, settings } = state
-  // What leaves at once does not wait, so the limits of waiting do not concern it.
-  const isFirst = queue.waiting === 0 && backlog === undefined
-  if (isFirst && state.link !== undefined && state.unacknowledged < state.terms.sendQuota) return true
-  if (counters.queuedBytes + publication.bytes > settings.tenantQueueBytesMax) {
-    counters.droppedQueueFull++
-    out.dropped(publication.topic.name, "tenant-queue-full", publication.qos)
-    return false
-  }
-  // What is in flight does not wait: it makes no room, so it takes none.
-  while (
-    queue.waiting + (backlog?.waiting ?? 0) >= settings.queueMessagesMax ||
-    queue.waitingBytes + (backlog?.waitingBytes ?? 0) + publication.bytes > settings.queueBytesMax
-  ) {
-    if (!makeRoom(state, queue, publication, out)) return false
-  }
-  return true
-}
-
-/** The queue is full: what gives way is the tenant's policy. False when it is the new message. */
-const makeRoom = (
-  state: SessionState,
-  queue: OutboundQueue,
-  publication: Publication,
-  out: SessionOutputs
-): boolean => {
-  state.counters.droppedQueueFull++
-  const { queueBytesMax, queuePolicy: policy } = state.settings
-  if (policy === "disconnect" && state.link !== undefined) {
-    out.close({
-      reasonCode: ReasonCode.QuotaExceeded,
-      reason: "the queue of messages for this client is full"
-    })
-  }
-  // For one that would not fit alone nobody gives way.
-  const mayDisplace = policy === "drop-oldest" && publication.bytes <= queueBytesMax
-  const dropped = mayDisplace ? dropOldest(state, queue, out) : undefined
-  out.dropped(dropped ?? publication.topic.name, "queue-full", publication.qos)
-  return dropped !== undefined
-}
-
-/** The topic of the dropped message, "" for one that is on record alone; undefined when none waits. */
-const dropOldest = (state: SessionState, queue: OutboundQueue, out: SessionOutputs): string | undefined => {
-  const { backlog } = state
-  const oldest = queue.oldestWaiting()
-  if (oldest !== undefined) {
-    take(state, oldest, out)
-    return oldest.publication.topic.name
-  }
-  const position = backlog?.dropOldest()
-  if (position !== undefined) {
-    recordGone(state, position, out)
-    return ""
-  }
-  const last = backlog?.oldestInTail()
-  if (last === undefined) return undefined
-  backlog?.remove(last)
-  recordDone(state, last, out)
-  return last.publication.topic.name
 }
 
 /**
@@ -359,6 +164,11 @@ export const sendEntry = (
     return
   }
   state.unacknowledged++
+  entry.sentAtMs = nowMs
+  // What waited for an absent client says nothing about the broker.
+  if (!header.dup && entry.epoch === state.epoch && !entry.options.isRetained) {
+    delivered(state, publication, nowMs)
+  }
 }
 
 /**
@@ -382,59 +192,6 @@ const giveUp = (
   handOn(state, queue, [entry], out)
 }
 
-type MutableHeader = { -readonly [K in keyof PublishHeader]: PublishHeader[K] }
-
-const headerOf = (
-  state: SessionState,
-  publication: Publication,
-  options: DeliveryOptions,
-  nowMs: number
-): MutableHeader => ({
-  qos: 0,
-  dup: false,
-  // [MQTT-3.3.1-8] [MQTT-3.3.1-9] [MQTT-3.3.1-12] [MQTT-3.3.1-13]
-  retain: options.isRetained || (options.retainAsPublished && publication.retain),
-  packetId: 0,
-  topicAlias: 0,
-  sendTopic: true,
-  messageExpiryInterval: state.terms.isVersion5 ? publication.remainingExpiry(nowMs) : -1,
-  subscriptionIdentifiers: options.subscriptionIdentifiers
-})
-
-/** False when it is larger than the client takes; it then counts as delivered. */
-const send = (
-  state: SessionState,
-  publication: Publication,
-  header: MutableHeader,
-  nowMs: number,
-  out: SessionOutputs
-): boolean => {
-  const aliases = state.outboundAliases
-  if (aliases !== undefined) {
-    const { alias, isNew } = aliases.use(publication.topic.name)
-    header.topicAlias = alias
-    header.sendTopic = isNew
-  }
-  const traced =
-    publication.traceContext === undefined || out.tracing === undefined
-      ? undefined
-      : traceDelivery(state, publication, publication.traceContext, header, out.tracing)
-  if (out.sendPublish(traced?.publication ?? publication, header)) {
-    if (traced !== undefined) tracedSent(state, header, traced.span)
-    state.counters.messagesSent++
-    state.counters.bytesSent += publication.payloadBytes
-    if (state.quota?.limitsSending === true) paySent(state, publication, nowMs, out)
-    if (state.settings.debugEvents) out.tell(sentEvent(publication, header))
-    return true
-  }
-  // The client never saw the alias that went down with the packet.
-  if (header.topicAlias !== 0 && header.sendTopic) aliases?.forget(publication.topic.name)
-  traced?.span.fail("larger than the client takes")
-  state.counters.droppedTooLarge++
-  out.dropped(publication.topic.name, "too-large", header.qos)
-  return false
-}
-
 /** PUBACK, PUBREC or PUBCOMP from the client. */
 export const onAck = (
   state: SessionState,
@@ -448,7 +205,7 @@ export const onAck = (
   if (entry !== undefined && state.settings.debugEvents) out.tell(confirmedEvent(ack, entry))
   switch (ack._tag) {
     case "Puback":
-      if (entry !== undefined && entry.qos === 1) complete(state, entry, out)
+      if (entry !== undefined && entry.qos === 1) complete(state, entry, nowMs, out)
       break
     case "Pubrec":
       if (entry === undefined || entry.qos !== 2) {
@@ -459,14 +216,14 @@ export const onAck = (
         }
       } else if (isFailure(ack.reasonCode)) {
         // [MQTT-4.4.0-2] [MQTT-4.8.2-6]
-        complete(state, entry, out)
+        complete(state, entry, nowMs, out)
       } else {
         if (!isCounted(state, entry)) state.unacknowledged++
         releaseEntry(state, entry, ack.packetId, out)
       }
       break
     case "Pubcomp":
-      if (entry !== undefined && entry.phase === Phase.Released) complete(state, entry, out)
+      if (entry !== undefined && entry.phase === Phase.Released) complete(state, entry, nowMs, out)
       break
   }
   pump(state, nowMs, out)
@@ -489,13 +246,8 @@ const releaseEntry = (
   })
 }
 
-/** Takes an entry out of the queue for good. */
-export const take = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): void => {
-  state.queue?.remove(entry)
-  recordDone(state, entry, out)
-}
-
-const complete = (state: SessionState, entry: OutboundEntry, out: SessionOutputs): void => {
+const complete = (state: SessionState, entry: OutboundEntry, nowMs: number, out: SessionOutputs): void => {
+  if (entry.sentAtMs !== 0) state.counters.latencies.acknowledge.record((nowMs - entry.sentAtMs) / 1000)
   if (isCounted(state, entry)) state.unacknowledged--
   if (state.deliveries !== undefined && state.queue !== undefined)
     tracedDone(state, state.queue.packetIdOf(entry))

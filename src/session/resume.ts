@@ -6,8 +6,9 @@ import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Link } from "./Link.ts"
 import { type OutboundEntry, Phase } from "./OutboundEntry.ts"
 import type { OutboundQueue } from "./OutboundQueue.ts"
-import { isOverRate, mayPublish, pump, sendEntry } from "./outbound.ts"
+import { mayPublish, pump, sendEntry } from "./outbound.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
+import { isOverRate } from "./sending.ts"
 
 /** A new connection has taken up the session: what is in flight is owed again, then what waited. */
 export const resume = (state: SessionState, nowMs: number, out: SessionOutputs): void => {

@@ -5,7 +5,11 @@
  * or leaves is in exactly one of them, so that sent = received + dropped can be checked.
  */
 
+import { Latencies } from "./Latencies.ts"
+
 export class Counters {
+  /** How long messages take. */
+  readonly latencies = new Latencies()
   connections = 0
   sessions = 0
   subscriptions = 0

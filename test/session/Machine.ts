@@ -248,7 +248,7 @@ export class Machine implements SessionOutputs {
   /** The router's word on a publication of ours. */
   outcome(publication: Publication, reasonCode: ReasonCode = ReasonCode.Success): void {
     const { epoch, packetId } = publication
-    onPublished(this.state, { packetId, epoch, reasonCode }, this)
+    onPublished(this.state, { packetId, epoch, receivedAtMs: this.nowMs, reasonCode }, this.nowMs, this)
     this.settle()
   }
 
