@@ -9,6 +9,7 @@ import * as Exit from "effect/Exit"
 import manifest from "../../package.json" with { type: "json" }
 import { makeCli } from "../../src/cli/Cli.ts"
 import type { Config } from "../../src/config/Config.ts"
+import { configurationJsonSchema } from "../../src/config/JsonSchema.ts"
 import { run } from "../support/effect.ts"
 
 const directory = mkdtempSync(join(tmpdir(), "heddle-cli-"))
@@ -119,6 +120,12 @@ describe("heddle start", () => {
 })
 
 describe("heddle config", () => {
+  test("--schema prints the JSON Schema of the file, whatever is configured", async () => {
+    const { exit, out } = await heddle(["config", "--schema", "--config", bad])
+    expect(Exit.isSuccess(exit)).toBe(true)
+    expect(JSON.parse(out)).toEqual(JSON.parse(JSON.stringify(configurationJsonSchema())))
+  })
+
   test("prints what is in force", async () => {
     const { exit, started, out } = await heddle(["config", "--config", good], { HEDDLE_LOG_LEVEL: "debug" })
     expect(Exit.isSuccess(exit)).toBe(true)

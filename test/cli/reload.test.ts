@@ -158,6 +158,26 @@ describe("a reload", () => {
       expect(await isServed(client)).toBe(true)
     }))
 
+  test("judges those who are connected by the new rules", () =>
+    withBroker(base, async ({ port, reload }) => {
+      const client = await enter(port())
+      const publish = async (): Promise<number | undefined> =>
+        client.publishAsync("a", "?", { qos: 1 }).then(
+          () => 0,
+          (error) => error.code
+        )
+      expect(await publish()).toBe(0)
+      expect(await reload({ ...base, authorization: { default: "deny" } })).toBe(
+        'configuration reloaded: authorization.default: "allow" -> "deny"'
+      )
+      while ((await publish()) !== 0x87);
+      writeFileSync(join(directory, "rules.acl"), "[*]\nallow all a\nallow all echo\n")
+      await reload({ ...base, authorization: { files: ["rules.acl"] } })
+      while ((await publish()) !== 0);
+      expect(await reload({ ...base, authorization: { files: ["none.acl"] } })).toContain("none.acl")
+      expect(await isServed(client)).toBe(true)
+    }))
+
   test("keeps what the guard remembers, unless its terms change", () =>
     withBroker(base, async ({ port, reload }) => {
       const guess = () => attempt(port(), { username: "ada", password: "guess" })
@@ -188,6 +208,15 @@ describe("a reload", () => {
       await reload({ ...base, limits: { connectionsMax: 1 } })
       expect(await attempt(port())).toBe("closed")
       expect(await isServed(client)).toBe(true)
+      await reload(base)
+      expect(await attempt(port())).toBe("in")
+    }))
+
+  test("limits how fast they come", () =>
+    withBroker(base, async ({ port, reload }) => {
+      await reload({ ...base, limits: { acceptRatePerAddress: 1, acceptBurstPerAddress: 1 } })
+      const answers = await Promise.all([attempt(port()), attempt(port()), attempt(port())])
+      expect(answers).toContain("closed")
       await reload(base)
       expect(await attempt(port())).toBe("in")
     }))

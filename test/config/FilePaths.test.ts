@@ -40,6 +40,17 @@ describe("paths in a configuration file", () => {
       { authentication: { methods: ["password-file"], passwordFile: { path: "/etc/heddle/users" } } }
     ],
     [
+      "of rules, one or several, and none where there is none",
+      { authorization: { files: ["a.acl", "/b.acl"], directory: "acl" } },
+      { authorization: { files: ["/etc/heddle/a.acl", "/b.acl"], directory: "/etc/heddle/acl" } }
+    ],
+    [
+      "of the control socket, unless it is off",
+      { control: { path: "run/heddle.sock" } },
+      { control: { path: "/etc/heddle/run/heddle.sock" } }
+    ],
+    ["of no control socket", { control: { path: "off" } }, { control: { path: "off" } }],
+    [
       "are left to the schema when they have no such shape",
       { listeners: [1], log: 3 },
       { listeners: [1], log: 3 }
