@@ -59,9 +59,10 @@ export class TenantAdmin extends Context.Tag("heddle/TenantAdmin")<
   > = Layer.scoped(
     TenantAdmin,
     Effect.gen(function* () {
-      const { administration } = yield* Broker
+      const { administration, events } = yield* Broker
       const admin = new Admin({
         administration,
+        recent: events.recent,
         configured: yield* ConfiguredTenants,
         store: yield* TenantStore,
         contents: yield* TenantContents,
@@ -74,6 +75,7 @@ export class TenantAdmin extends Context.Tag("heddle/TenantAdmin")<
 }
 
 interface Parts {
+  readonly recent: Broker["Type"]["events"]["recent"]
   readonly administration: Broker["Type"]["administration"]
   readonly configured: ConfiguredTenants["Type"]
   readonly store: TenantStore["Type"]
@@ -186,6 +188,7 @@ class Admin {
         removed = addContents(removed, yield* contents.purge(tenant, removal))
       }
       yield* this.alone(store.remove(tenant))
+      this.parts.recent.forget(tenant)
       return removed
     })
     return Effect.zipLeft(

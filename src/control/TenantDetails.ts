@@ -62,9 +62,13 @@ export const detailsOf = (sources: TenantSources): TenantDetails => {
     settings: encodeOverrides(settings),
     own: configured === undefined ? Object.keys(own) : differing(configured, table.base),
     problems: Either.isLeft(overrides) ? overrides.left : [],
-    counters: { ...live?.counters }
+    counters: numbersOf(live?.counters)
   }
 }
+
+/** Counters without what is more than a number. */
+const numbersOf = (counters: object = {}): Readonly<Record<string, number>> =>
+  Object.fromEntries(Object.entries(counters).filter(([, value]) => typeof value === "number"))
 
 const differing = (settings: TenantSettings, base: TenantSettings): ReadonlyArray<string> =>
   Object.entries(settings).flatMap(([name, value]) =>

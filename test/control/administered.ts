@@ -2,7 +2,10 @@
 
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import { BanList } from "../../src/auth/guard/BanList.ts"
+import { BanAdmin } from "../../src/control/BanAdmin.ts"
 import { TenantAdmin } from "../../src/control/TenantAdmin.ts"
+import { Explain } from "../../src/explain/Explain.ts"
 import type { AdministrationStores } from "../../src/storage/administration.ts"
 import type { Journal } from "../../src/storage/Journal.ts"
 import { layerMemory } from "../../src/storage/memory.ts"
@@ -22,6 +25,8 @@ export type Storage = Layer.Layer<Journal | SessionStore | RetainedStore | Admin
 export interface Administered {
   readonly broker: TestBroker
   readonly admin: TenantAdmin["Type"]
+  readonly bans: BanAdmin["Type"]
+  readonly explain: Explain["Type"]["explain"]
 }
 
 export interface AdministeredOptions extends Omit<TestBrokerOptions, "storage" | "directory" | "beside"> {
@@ -36,22 +41,27 @@ export const administered = async (
 ): Promise<void> => {
   const { storage = layerMemory(), table, ...rest } = options
   const configured = ConfiguredTenants.layer({ ...defaultTenantTable, ...table })
-  let admin: TenantAdmin["Type"] | undefined
+  const directory = Layer.provide(layerStoredDirectory, [configured, storage])
+  let services: Omit<Administered, "broker"> | undefined
   const beside = Layer.effectDiscard(
-    Effect.map(TenantAdmin, (made) => {
-      admin = made
+    Effect.gen(function* () {
+      const { explain } = yield* Explain
+      services = { admin: yield* TenantAdmin, bans: yield* BanAdmin, explain }
     })
-  ).pipe(Layer.provide(TenantAdmin.layer), Layer.provide([configured, storage]))
+  ).pipe(
+    Layer.provide([TenantAdmin.layer, BanAdmin.layer, Explain.layer]),
+    Layer.provide([configured, storage, directory, BanList.layer])
+  )
   const broker = await TestBroker.start({
     authenticator: byUsername,
     ...rest,
     storage,
-    directory: Layer.provide(layerStoredDirectory, [configured, storage]),
+    directory: Layer.merge(directory, BanList.layer),
     beside
   })
   try {
-    if (admin === undefined) throw new TypeError("the administration was not built")
-    await body({ broker, admin })
+    if (services === undefined) throw new TypeError("the administration was not built")
+    await body({ broker, ...services })
   } finally {
     await broker.stop()
   }
