@@ -103,6 +103,93 @@ describe("while the journal is writing", () => {
       expect((await client.expect("pubcomp")).reasonCode).toBe(0x92)
     }))
 
+  test("[MQTT-3.1.2-4] CONNACK, and what the client sends, waits until what it discards is off the record", () =>
+    scene(async (broker, journal) => {
+      const before = await broker.connect(persistent("p"))
+      await before.send(raw.publish({ version: 5, topic: "other", qos: 2, packetId: 1 }))
+      await broker.settle()
+      journal.settle()
+      await before.expect("pubrec")
+      const client = broker.open(5)
+      await client.send(raw.connect({ ...persistent("p"), clean: true }), raw.pingreq())
+      let isAnswered = false
+      const connack = client.expect("connack").finally(() => {
+        isAnswered = true
+      })
+      await broker.settle()
+      expect(journal.state.session("default", "p")?.inbound.size).toBe(1)
+      expect(isAnswered).toBe(false)
+      journal.settle()
+      expect((await connack).sessionPresent).toBe(false)
+      expect(journal.state.session("default", "p")?.inbound.size).toBe(0)
+      await client.expect("pingresp")
+    }))
+
+  test("[v3 MQTT-3.1.2-6] so it does for a client whose next session is not stored", () =>
+    scene(async (broker, journal) => {
+      await broker.connect(persistent("p"))
+      journal.settle()
+      const client = broker.open(4)
+      await client.send(raw.connect({ version: 4, clientId: "p", clean: true }))
+      await broker.settle()
+      expect(journal.pending.flat()).toContain("End")
+      journal.settle()
+      await client.connected()
+      expect(journal.state.session("default", "p")).toBe(undefined)
+      await client.quiet()
+    }))
+
+  test("a client that finds nothing stored, or resumes, does not wait", () =>
+    scene(async (broker, journal) => {
+      await broker.connect({ ...persistent("p"), clean: true })
+      await broker.connect(persistent("p"))
+      expect(journal.pending.flat()).toEqual(["Connect", "Detach", "Connect"])
+    }))
+
+  test("[MQTT-3.2.0-1] a client that is taken over before its CONNACK is told by it", () =>
+    scene(async (broker, journal) => {
+      await broker.connect(persistent("p"))
+      journal.settle()
+      const second = broker.open(5)
+      await second.send(raw.connect({ ...persistent("p"), clean: true }))
+      await broker.settle()
+      const third = broker.open(5)
+      await third.send(raw.connect({ ...persistent("p"), clean: true }))
+      await broker.settle()
+      expect((await second.expect("connack")).reasonCode).toBeGreaterThanOrEqual(0x80)
+      expect(await second.next()).toBe(undefined)
+      journal.settle()
+      await third.connected()
+      await third.quiet()
+    }))
+
+  test("[MQTT-3.1.2-8] a client that goes before its CONNACK is lost, will and all, when that has left", () =>
+    scene(async (broker, journal) => {
+      const watcher = await broker.connect({ version: 5, clientId: "w" })
+      await watcher.subscribe(["wills"])
+      await broker.connect(persistent("p"))
+      journal.settle()
+      const client = broker.open(5)
+      const will = { topic: "wills", payload: "gone" }
+      await client.send(raw.connect({ ...persistent("p"), clean: true, will }))
+      await broker.settle()
+      client.drop()
+      await broker.settle()
+      await watcher.quiet()
+      journal.settle()
+      await broker.settle()
+      journal.settle()
+      expect((await watcher.expect("publish")).topic).toBe("wills")
+    }))
+
+  test("CONNACK does not wait for storage that fails", () =>
+    scene(async (broker, journal) => {
+      await broker.connect(persistent("p"))
+      journal.settle()
+      journal.become("failing")
+      await broker.connect({ ...persistent("p"), clean: true })
+    }))
+
   test("[MQTT-3.8.4-1] SUBACK waits, and what is published meanwhile arrives", () =>
     scene(async (broker, journal) => {
       const client = await broker.connect(persistent("c"))

@@ -43,6 +43,11 @@ export class Fact<T> {
     this.survive.add(value)
   }
 
+  /** Values of that kind do not survive. */
+  ruleOut(isImpossible: (value: T) => boolean): void {
+    this.survive = new Set([...this.survive].filter((value) => !isImpossible(value)))
+  }
+
   /** What it is now is durable. */
   sure(): void {
     this.survive = new Set(this.present)

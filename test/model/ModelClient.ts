@@ -28,6 +28,8 @@ type Connect = Extract<Step, { _tag: "Connect" }>
 export class ModelClient {
   private wire: MemoryClient | undefined
   private version: 4 | 5 = 5
+  /** CONNACK has come: the broker reads what is sent. */
+  private isGreeted = false
   private nextPacketId = 1
   private readonly outgoing = new Map<number, Outgoing>()
   /** QoS 2 messages whose PUBREL is to come, by identifier. */
@@ -46,7 +48,7 @@ export class ModelClient {
   ) {}
 
   get isConnected(): boolean {
-    return this.wire !== undefined
+    return this.wire !== undefined && this.isGreeted
   }
 
   /** Messages that have not been acknowledged to the end. */
@@ -89,9 +91,16 @@ export class ModelClient {
         })
       })
     )
-    void this.read(wire, new ServerReader(version), (present) => {
-      this.reference.connected(this.clientId, { isClean, expiry, will }, present)
-      this.resume(present)
+    const connected = (isPresent: boolean) => {
+      this.reference.connected(this.clientId, { isClean, expiry, will }, isPresent)
+      this.resume(isPresent)
+    }
+    if (isClean) connected(false)
+    void this.read(wire, new ServerReader(version), (isPresent) => {
+      this.isGreeted = true
+      if (!isClean) return connected(isPresent)
+      if (isPresent) this.reference.violate(`${this.clientId}: a session is present after a clean start`)
+      this.reference.greeted(this.clientId)
     }).catch((error) => this.reference.violate(`the test itself fails: ${error}`))
   }
 
@@ -164,6 +173,7 @@ export class ModelClient {
 
   private leave(): void {
     this.wire = undefined
+    this.isGreeted = false
     this.owed = []
     this.unheard = []
     this.asked.clear()

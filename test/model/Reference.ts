@@ -51,7 +51,7 @@ export class Reference {
 
   // Sessions
 
-  /** CONNACK came. */
+  /** The broker has taken CONNECT: what it holds of the client is known, from CONNACK or by Clean Start. */
   connected(
     client: ClientId,
     options: { readonly isClean: boolean; readonly expiry: number; readonly will: ArmedWill | undefined },
@@ -87,6 +87,13 @@ export class Reference {
     }
     const forever = Number.POSITIVE_INFINITY
     fact.set({ session, expiry, isConnected: true, endsAtMs: forever, will, willAtMs: forever })
+  }
+
+  /** CONNACK came to a clean start: nothing brings back what the client had before. [MQTT-3.1.2-4] */
+  greeted(client: ClientId): void {
+    const fact = this.factOf(client)
+    const session = fact.known?.value.session
+    fact.ruleOut((terms) => terms.session !== undefined && terms.session !== session)
   }
 
   /** The connection ended. */

@@ -78,6 +78,18 @@ const mended: ReadonlyArray<readonly [name: string, trace: ReadonlyArray<Step>]>
     ]
   ],
   [
+    "a clean start whose client was told before what it discards was off the record",
+    [
+      connect("a"),
+      { _tag: "Subscribe", client: "a", filter: "t/0", qos: 1 },
+      hold,
+      connect("a", { isClean: true }),
+      crash,
+      connect("b"),
+      publish(1)
+    ]
+  ],
+  [
     "two messages of which only the later had to be written at once",
     [
       connect("a", { receiveMaximum: 1 }),
