@@ -34,7 +34,7 @@ export const topicSettings = {
   }),
   topicFiltersPerPacketMax: setting(integer(1, countMax), {
     default: 10_000,
-    meaning: "Filters of one SUBSCRIBE or UNSUBSCRIBE",
+    meaning: "Filters of one SUBSCRIBE",
     unit: "filters",
     applies: "live",
     bifromq: ["MaxTopicFiltersPerSub"]
