@@ -43,7 +43,8 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
   turn(mail: Mailbox<SessionMessage>, budget: number): number {
     const nowMs = this.services.nowMs()
     let spent = 0
-    while (spent < budget) {
+    this.hasYielded = false
+    while (spent < budget && !this.hasYielded) {
       const message = mail.take()
       if (message === undefined) break
       spent += this.handle(message, nowMs, budget - spent)

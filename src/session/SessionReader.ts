@@ -44,6 +44,8 @@ export abstract class SessionReader extends SessionLife {
   protected departure: Lost | undefined
   /** A client that sends and does not receive is read no further: what we answer would grow without limit. */
   private isHeldBack = false
+  /** There is more to be read, in another turn. */
+  protected hasYielded = false
 
   /**
    * Pulls packets from the link until there are none, one is parked, the answers pile up, or the budget is
@@ -53,6 +55,8 @@ export abstract class SessionReader extends SessionLife {
     const { state } = this
     const link = state.link as ClientLink | undefined
     if (link === undefined) return 1
+    // What a message costs where fan-out is limited is known when it has been routed: in the router's turn.
+    const most = state.quota?.limitsFanout === true ? 1 : budget
     let spent = 0
     this.waitForStorage()
     try {
@@ -61,7 +65,8 @@ export abstract class SessionReader extends SessionLife {
           state.parked = { _tag: "Filters" }
           break
         }
-        if (spent >= budget) {
+        if (spent >= most) {
+          this.hasYielded = true
           this.actor.signal({ _tag: "Readable", link })
           return spent
         }
