@@ -6,7 +6,7 @@ import { describe, integer, text } from "../values/Key.ts"
 export const Control = Schema.Struct({
   path: describe(
     text('the path of a socket, "" or off', /^/),
-    "The socket of `heddle tenants`, `heddle explain` and the like, which only its owner may open; \"\" is " +
+    'The socket of `heddle tenants`, `heddle explain` and the like, which only its owner may open; "" is ' +
       "`heddle.sock` in the folder of `storage.path` (none without a database), `off` is none",
     ""
   ),
