@@ -34,7 +34,7 @@ export interface AclRule {
    * message that is published counts as not shared.
    */
   readonly shared?: boolean | string | undefined
-  /** It also covers the topics that begin with `$`, whatever its filter says. */
+  /** It denies everything, also the topics that begin with `$`, whatever its filter says. Never allows. */
   readonly coversAll?: boolean | undefined
   readonly source?: RuleSource | undefined
 }
@@ -79,7 +79,7 @@ export class CompiledRule {
   constructor(readonly rule: AclRule) {
     this.allows = rule.permission === "allow"
     this.topicFilter = rule.topicFilter
-    this.coversAll = rule.coversAll === true
+    this.coversAll = rule.coversAll === true && !this.allows
     this.qos = rule.qos === undefined ? ANY_QOS : rule.qos.reduce<number>((bits, qos) => bits | (1 << qos), 0)
     this.retain = rule.retain
     this.shared = rule.shared

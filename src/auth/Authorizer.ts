@@ -71,6 +71,8 @@ export class Authorizer extends Context.Tag("heddle/Authorizer")<
      * for again when a client connects, or when `Broker.reauthorize` is called.
      */
     readonly changes?: Stream.Stream<PermissionsChanged> | undefined
+    /** Forgets answers that it has kept: what is asked next is asked anew. */
+    readonly forget?: (() => void) | undefined
   }
 >() {
   /** Everything is allowed. */

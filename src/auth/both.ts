@@ -3,8 +3,9 @@
  */
 
 import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
 import type { Explanation } from "./Acl.ts"
-import type { Decision, Permissions } from "./Authorizer.ts"
+import type { Authorizer, Decision, Permissions } from "./Authorizer.ts"
 
 export const both = (first: Permissions, second: Permissions): Permissions => {
   const { explain: explainFirst } = first
@@ -44,3 +45,16 @@ const and = (first: Decision, second: () => Decision): Decision => {
     return Effect.isEffect(next) ? next : Effect.succeed(next)
   })
 }
+
+/** An authorizer whose clients may do what both allow. */
+export const bothAuthorizers = (
+  first: Authorizer["Type"],
+  second: Authorizer["Type"]
+): Authorizer["Type"] => ({
+  permissions: (identity) => Effect.zipWith(first.permissions(identity), second.permissions(identity), both),
+  changes: Stream.merge(first.changes ?? Stream.empty, second.changes ?? Stream.empty),
+  forget: () => {
+    first.forget?.()
+    second.forget?.()
+  }
+})

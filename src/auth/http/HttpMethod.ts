@@ -4,8 +4,7 @@
  *
  * Answers are kept for a while, yes and no alike, so that a fleet that reconnects does not become a flood of
  * calls; they are found again by a digest of all that was presented, made with a key of this process, so no
- * password is kept. Calls are bounded in time, in number and in the bytes of their answers; a service that
- * fails again and again is left alone for a while.
+ * password is kept.
  */
 
 import { createHmac, randomBytes } from "node:crypto"
@@ -16,29 +15,18 @@ import * as Schema from "effect/Schema"
 import { ReasonCode } from "../../protocol/ReasonCode.ts"
 import { DEFAULT_TENANT } from "../../tenant/TenantDirectory.ts"
 import type { Credentials, Refused } from "../Authenticator.ts"
-import { boundedFetch } from "../boundedFetch.ts"
 import { type AuthenticationMethod, notMine, type Verdict, wrongCredentials } from "../Chain.ts"
 import { BoundedTable } from "../guard/BoundedTable.ts"
 import { Rules } from "../ruleSchema.ts"
-import { CircuitBreaker } from "./CircuitBreaker.ts"
+import { type HttpServiceOptions, httpService } from "./HttpService.ts"
 
-export interface HttpMethodOptions {
-  readonly url: string
-  /** Sent as the header `Authorization`; "" sends none. */
-  readonly authorization: string
-  readonly timeoutMs: number
-  /** Calls under way at a time; clients beyond that hear that the server is busy. */
-  readonly concurrency: number
+/** Clients beyond `concurrency` hear that the server is busy. */
+export interface HttpMethodOptions extends HttpServiceOptions {
   /** How long a yes and a no are kept; 0 does not keep them. */
   readonly acceptedTtlMs: number
   readonly refusedTtlMs: number
   readonly cacheSizeMax: number
-  /** Failures in a row after which the service is left alone, and for how long. */
-  readonly failuresMax: number
-  readonly restMs: number
 }
-
-const ANSWER_BYTES_MAX = 256 * 1024
 
 const Name = Schema.String.pipe(Schema.minLength(1), Schema.maxLength(1024))
 
@@ -71,37 +59,19 @@ interface Kept {
 
 export const httpMethod = (options: HttpMethodOptions): AuthenticationMethod => {
   const { acceptedTtlMs, refusedTtlMs } = options
-  const breaker = new CircuitBreaker(options)
+  const service = httpService(options, { purpose: "authentication", decode: decodeAnswer })
   const kept = new BoundedTable<Kept>(options.cacheSizeMax)
   const digestKey = randomBytes(32)
-  let underWay = 0
 
   const ask = (body: string, key: string): Effect.Effect<Verdict> =>
     Effect.gen(function* () {
-      const nowMs = yield* Clock.currentTimeMillis
       const known = kept.get(key)
-      if (known !== undefined && nowMs < known.untilMs) return known.verdict
-      if (underWay >= options.concurrency) return busy
-      if (!breaker.admits(nowMs)) return unavailable
-      underWay++
-      const called = call(options, body).pipe(
-        Effect.ensuring(
-          Effect.sync(() => {
-            underWay--
-          })
-        ),
-        Effect.onInterrupt(() => Effect.sync(() => breaker.abandoned()))
-      )
-      const answer = yield* Effect.either(called)
-      const answeredMs = yield* Clock.currentTimeMillis
-      if (Either.isLeft(answer)) {
-        breaker.failed(answeredMs)
-        yield* Effect.logWarning(`authentication over HTTP: ${answer.left}`)
-        return unavailable
-      }
-      breaker.succeeded()
+      if (known !== undefined && (yield* Clock.currentTimeMillis) < known.untilMs) return known.verdict
+      const answer = yield* Effect.either(service(body))
+      if (Either.isLeft(answer)) return answer.left === "busy" ? busy : unavailable
       const verdict = verdictOf(answer.right)
       const ttlMs = verdict._tag === "Accepted" ? acceptedTtlMs : refusedTtlMs
+      const answeredMs = yield* Clock.currentTimeMillis
       if (ttlMs > 0) kept.set(key, { verdict, untilMs: answeredMs + ttlMs })
       return verdict
     })
@@ -142,29 +112,6 @@ const textOf = (bytes: Uint8Array): string | undefined => {
   } catch {
     return undefined
   }
-}
-
-const call = (
-  { authorization, timeoutMs, url }: HttpMethodOptions,
-  body: string
-): Effect.Effect<Answer, string> => {
-  const headers = {
-    "content-type": "application/json",
-    accept: "application/json",
-    ...(authorization !== "" && { authorization })
-  }
-  const request = { url, init: { method: "POST", headers, body }, timeoutMs, bytesMax: ANSWER_BYTES_MAX }
-  return boundedFetch(request).pipe(
-    Effect.mapError(({ message }) => message),
-    Effect.flatMap(({ status, text }) => {
-      if (status !== 200) return Effect.fail(`the service answers with status ${status}`)
-      // What is wrong with an answer may hold what is secret in it.
-      return Effect.mapError(
-        decodeAnswer(text),
-        () => "the service's answer is not of the form that is expected"
-      )
-    })
-  )
 }
 
 const verdictOf = (answer: Answer): Verdict => {

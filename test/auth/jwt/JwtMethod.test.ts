@@ -203,6 +203,13 @@ describe("the claims of a token", () => {
     ["for no client", { claims: { clientId: "cid" } }, {}, "0x87"],
     ["with rules", rules, { acl: [{ action: "publish", topicFilter: "a/#" }] }, "acme/ada"],
     ["without rules", rules, {}, "0x86"],
+    [
+      "with a rule for some",
+      rules,
+      { acl: [{ action: "all", topicFilter: "a", qos: [0], shared: "g" }] },
+      "acme/ada"
+    ],
+    ["with a misspelt rule", rules, { acl: [{ action: "all", topicFilter: "a", Qos: [0] }] }, "0x86"],
     ["with rules that are none", rules, { acl: [{ action: "publish" }] }, "0x86"],
     ["with rules of a bad filter", rules, { acl: [{ action: "publish", topicFilter: "a/#/b" }] }, "0x86"],
     ["with rules of a share", rules, { acl: [{ action: "all", topicFilter: "$share/g/a" }] }, "0x86"]
