@@ -1,6 +1,6 @@
 /**
- * What a router tells as events: messages that nobody gets, once a second for each reason, and what happens to
- * single messages where the tenant's `debugEvents` is on.
+ * What a router tells as events: messages that nobody gets, once a second for each reason, and what happens
+ * to single messages where the tenant's `debugEvents` is on.
  */
 
 import type { DebugEvent } from "../events/DebugEvent.ts"

@@ -13,8 +13,6 @@ export type Expected = { readonly _tag: Event["_tag"] } & Readonly<Record<string
 export type Counterpart =
   | { readonly happening: Happening; readonly expected: Expected }
   | { readonly cannotHappen: string }
-  /** Brought about by a test of that name, beside what it is of. */
-  | { readonly tag: Event["_tag"]; readonly provedIn: string }
 
 const is = (happening: Happening, expected: Expected): Counterpart => ({ happening, expected })
 
@@ -74,13 +72,13 @@ export const counterparts: Readonly<Record<string, Counterpart>> = {
   NO_PUB_PERMISSION: is(h.publishForbidden, { _tag: "PublishRefused", cause: "not-authorized" }),
   PROTOCOL_VIOLATION: is(h.sendsConnectAgain, { ...left, cause: "protocol-error", clause: "MQTT-3.1.0-2" }),
   EXCEED_RECEIVING_LIMIT: is(h.tooMuchUnderWay, { ...left, cause: "receive-maximum-exceeded" }),
-  EXCEED_PUB_RATE: { tag: "QuotaReached", provedIn: "test/tenant/quota" },
+  EXCEED_PUB_RATE: is(h.publishesTooFast(5), { _tag: "QuotaReached", resource: "publishRate" }),
   TOO_LARGE_SUBSCRIPTION: is(h.manyFiltersAtOnce, { _tag: "SubscribeRefused", cause: "quota-exceeded" }),
   TOO_LARGE_UNSUBSCRIPTION: never("everybody may give up as many filters at once as a packet holds"),
   OVERSIZE_PACKET_DROPPED: is(h.tooLarge, { ...dropped, reason: "too-large", qos: 0 }),
   PING_REQ: is(h.publishesAndPings, { _tag: "PingReceived" }),
-  DISCARD: { tag: "QuotaReached", provedIn: "test/tenant/quota" },
-  SUB_STALLED: { tag: "ClientStalled", provedIn: "test/session" },
+  DISCARD: is(h.publishesTooFast(4), { _tag: "QuotaReached", outcome: "delayed" }),
+  SUB_STALLED: is(h.stalls, { _tag: "ClientStalled", clientId: "reader", unacknowledged: 1 }),
   WILL_DISTED: is(h.isLost, { _tag: "WillPublished", topic: "w" }),
   WILL_DIST_ERROR: is(h.willIsForbidden, { _tag: "PublishRefused", topic: "w", isWill: true, qos: 1 }),
   QOS0_DIST_ERROR: never(`${oneProcess}, and nothing of QoS 0 is stored`),
@@ -94,7 +92,7 @@ export const counterparts: Readonly<Record<string, Counterpart>> = {
   RETAIN_MSG_CLEARED: is(h.retains, { _tag: "RetainedChanged", topic: "a", change: "removed" }),
   MSG_RETAINED_ERROR: is(h.retainsTooMuch, { _tag: "PublishRefused", cause: "quota-exceeded", retain: true }),
   RETAIN_MSG_MATCHED: is(h.retains, { _tag: "RetainedMatched", topicFilter: "a", messages: 1 }),
-  MATCH_RETAIN_ERROR: { tag: "QuotaReached", provedIn: "test/tenant/quota" },
+  MATCH_RETAIN_ERROR: is(h.matchesTooMuch, { _tag: "QuotaReached", resource: "retainedMatchMax" }),
   QOS0_PUSHED: is(h.delivers(0), { _tag: "MessageSent", topic: "a", qos: 0, clientId: "reader" }),
   QOS1_PUSHED: is(h.delivers(1), { _tag: "MessageSent", topic: "a", qos: 1, isRepeated: false }),
   QOS2_PUSHED: is(h.delivers(2), { _tag: "MessageSent", topic: "a", qos: 2 }),

@@ -327,7 +327,31 @@ export const happenings = {
       await broker.settle()
     }),
 
+  publishesTooFast: (version: 4 | 5): Happening => ({
+    options: { settings: { publishRate: 1, burstSeconds: 1 } },
+    play: async (broker) => {
+      const client = await broker.connect({ version })
+      for (let n = 0; n < 3; n++) await client.send(raw.publish({ version, topic: "a" }))
+      await broker.settle()
+    }
+  }),
+  usesUpItsDay: {
+    options: { settings: { messagesPerDay: 5 } },
+    play: async (broker) => {
+      const client = await broker.connect()
+      for (let n = 0; n < 4; n++) await say(broker, client, raw.publish({ topic: "a" }))
+    }
+  },
+
   // Subscribing
+  matchesTooMuch: {
+    options: { settings: { retainedMatchMax: 1 } },
+    play: async (broker) => {
+      const client = await broker.connect()
+      for (const topic of ["a", "b"]) await client.publish(topic, "kept", { retain: true })
+      await say(broker, client, raw.subscribe({ filters: ["#"] }))
+    }
+  },
   subscribes: {
     play: async (broker) => {
       const client = await broker.connect()
@@ -396,6 +420,15 @@ export const happenings = {
       for (let n = 0; n < 50; n++) {
         await say(broker, writer, raw.publish({ topic: "a", payload: "x".repeat(100) }))
       }
+    }
+  },
+  stalls: {
+    options: { settings: { stalledAfter: 20 } },
+    play: async (broker) => {
+      const { writer } = await pair(broker, 1)
+      await say(broker, writer, raw.publish({ topic: "a", qos: 1 }))
+      await broker.advance(21_000)
+      await broker.advance(1000)
     }
   },
   tenantQueueFull: {
