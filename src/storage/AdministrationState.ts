@@ -12,6 +12,8 @@ export class AdministrationState {
   /** By hour, writer and tenant. */
   private readonly usage = new Map<string, UsageRow>()
   private readonly bansBySubject = new Map<string, Ban>()
+  /** Counts the changes of users. */
+  usersRevision = 0
 
   tenants(): ReadonlyArray<StoredTenant> {
     return [...this.tenantsByName.values()].sort((a, b) => inOrder(a.tenant, b.tenant))
@@ -42,10 +44,12 @@ export class AdministrationState {
   }
 
   putUser(user: StoredUser): void {
+    this.usersRevision++
     this.usersByName.set(user.username, user)
   }
 
   removeUser(username: string): boolean {
+    this.usersRevision++
     return this.usersByName.delete(username)
   }
 

@@ -42,5 +42,10 @@ export class UserStore extends Context.Tag("heddle/UserStore")<
     readonly replace: (user: StoredUser) => Effect.Effect<boolean, StorageError>
     /** False when there is none of that name. */
     readonly remove: (username: string) => Effect.Effect<boolean, StorageError>
+    /**
+     * Another number after each change, also after those that may have failed and when all users of a tenant
+     * are removed: for whoever keeps at hand what was read.
+     */
+    readonly revision: () => number
   }
 >() {}

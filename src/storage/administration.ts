@@ -64,7 +64,8 @@ const userStoreOf = (state: AdministrationState): UserStore["Type"] => ({
       state.putUser(user)
       return true
     }),
-  remove: (username) => Effect.sync(() => state.removeUser(username))
+  remove: (username) => Effect.sync(() => state.removeUser(username)),
+  revision: () => state.usersRevision
 })
 
 const usageStoreOf = (state: AdministrationState): UsageStore["Type"] => ({

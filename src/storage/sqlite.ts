@@ -16,6 +16,7 @@ import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import { Telemetry } from "../telemetry/Telemetry.ts"
 import type { AdministrationStores } from "./administration.ts"
 import { BanStore } from "./BanStore.ts"
 import type { ByteReader } from "./frame/ByteReader.ts"
@@ -25,7 +26,13 @@ import { SessionStore } from "./SessionStore.ts"
 import { StorageCounters } from "./StorageCounters.ts"
 import { StorageError } from "./StorageError.ts"
 import { AdministrationQueue } from "./sqlite/AdministrationQueue.ts"
-import { banStoreOf, tenantStoreOf, usageStoreOf, userStoreOf } from "./sqlite/administration.ts"
+import {
+  banStoreOf,
+  tenantStoreOf,
+  UserRevision,
+  usageStoreOf,
+  userStoreOf
+} from "./sqlite/administration.ts"
 import { makeAlarm } from "./sqlite/alarm.ts"
 import { tenantContentsOf } from "./sqlite/contents.ts"
 import { acquireLock } from "./sqlite/lock.ts"
@@ -154,16 +161,16 @@ export const makeSqlite = (given: SqliteOptions): Effect.Effect<Sqlite, StorageE
 const administrationOf = (
   queue: AdministrationQueue,
   journal: SqliteJournal
-): Context.Context<AdministrationStores> =>
-  Context.make(TenantStore, tenantStoreOf(queue)).pipe(
-    Context.add(UserStore, userStoreOf(queue)),
+): Context.Context<AdministrationStores> => {
+  const users = new UserRevision()
+  const readQueue: SessionStore["Type"]["queue"] = (request, answer) => journal.queue(request, answer)
+  return Context.make(TenantStore, tenantStoreOf(queue)).pipe(
+    Context.add(UserStore, userStoreOf(queue, users)),
     Context.add(UsageStore, usageStoreOf(queue)),
     Context.add(BanStore, banStoreOf(queue)),
-    Context.add(
-      TenantContents,
-      tenantContentsOf(queue, { queue: (request, answer) => journal.queue(request, answer) })
-    )
+    Context.add(TenantContents, tenantContentsOf({ queue, readQueue, users }))
   )
+}
 
 const expireNowAndThen = (thread: SqliteThread): Effect.Effect<void, never, Scope.Scope> =>
   Effect.gen(function* () {
@@ -195,8 +202,10 @@ const makeJournal = (settings: JournalSettings): Effect.Effect<SqliteJournal, ne
     const fork = Runtime.runFork(yield* Effect.runtime<never>())
     const release = yield* makeAlarm(settings.holdMs, () => journal.release())
     const retry = yield* makeAlarm(settings.retryMs, () => journal.retry())
+    const { tracing } = yield* Telemetry
     const journal: SqliteJournal = new SqliteJournal({
       ...settings,
+      tracing,
       releaseLater: release.set,
       retryLater: retry.set,
       nowMs: () => performance.now(),

@@ -143,6 +143,28 @@ export const administrationContract = ({ make, name }: Storage): void => {
       })
     )
 
+    within("have another revision after each change, also when a tenant is removed whole", () =>
+      Effect.gen(function* () {
+        const store = yield* UserStore
+        const contents = yield* TenantContents
+        let last = store.revision()
+        for (const change of [
+          store.add(user("ada")),
+          store.replace(user("ada", { isDisabled: true })),
+          store.remove("ada"),
+          store.add(user("ada")),
+          contents.purge("t", { withUsage: false })
+        ]) {
+          yield* change
+          expect(store.revision()).toBeGreaterThan(last)
+          last = store.revision()
+        }
+        yield* store.find("ada")
+        yield* contents.count("t")
+        expect(store.revision()).toBe(last)
+      })
+    )
+
     within("are listed in parts by name, of all tenants or of one", () =>
       Effect.gen(function* () {
         const store = yield* UserStore

@@ -37,7 +37,7 @@ export interface UserChange {
 export class UserDirectory extends Context.Tag("heddle/UserDirectory")<
   UserDirectory,
   {
-    /** A user as it is, or was a few seconds ago if somebody else than this directory has changed it. */
+    /** A user as it is, or was a few seconds ago if another node has changed it. */
     readonly find: (username: string) => Effect.Effect<StoredUser | undefined, StorageError>
     readonly list: (listing: UserListing) => Effect.Effect<ReadonlyArray<StoredUser>, StorageError>
     /** False when the name is taken, in whatever tenant. */
@@ -46,8 +46,6 @@ export class UserDirectory extends Context.Tag("heddle/UserDirectory")<
     readonly edit: (username: string, edit: UserEdit) => Effect.Effect<StoredUser | undefined, StorageError>
     /** False when there was none of that name. */
     readonly remove: (username: string) => Effect.Effect<boolean, StorageError>
-    /** The users of a tenant were removed from the store as a whole. */
-    readonly forget: (tenant: string) => void
     /**
      * Listens from now on to what changes, each told after it was stored. Also what could not be, because it
      * may have been stored all the same.
@@ -67,38 +65,32 @@ const KEPT_MS = 5000
 interface Kept {
   readonly user: StoredUser
   readonly untilMs: number
+  /** Of the store when it was asked. */
+  readonly revision: number
 }
 
 export const makeUserDirectory = (store: UserStore["Type"]): Effect.Effect<UserDirectory["Type"]> =>
   Effect.gen(function* () {
     const changes = yield* PubSub.unbounded<UserChange>()
     const inTurn = (yield* Effect.makeSemaphore(1)).withPermits(1)
-    let kept = new BoundedTable<Kept>(KEPT_MAX)
-    /** What was read before a change and comes after it is not kept. */
-    let revision = 0
+    const kept = new BoundedTable<Kept>(KEPT_MAX)
     const changed = (
-      user: Pick<StoredUser, "username" | "tenant">,
+      { tenant, username }: Pick<StoredUser, "username" | "tenant">,
       ...what: ReadonlyArray<UserChange["what"]>
     ) =>
-      Effect.suspend(() => {
-        revision++
-        kept.delete(user.username)
-        const { tenant, username } = user
-        return PubSub.publishAll(
-          changes,
-          what.map((each) => ({ username, tenant, what: each }))
-        )
-      })
+      PubSub.publishAll(
+        changes,
+        what.map((each) => ({ username, tenant, what: each }))
+      )
     const find: UserDirectory["Type"]["find"] = (username) =>
       Effect.flatMap(Clock.currentTimeMillis, (nowMs) => {
+        const revision = store.revision()
         const at = kept.get(username)
-        if (at !== undefined && at.untilMs > nowMs) return Effect.succeed(at.user)
-        const before = revision
+        if (at !== undefined && at.revision === revision && at.untilMs > nowMs) return Effect.succeed(at.user)
         return Effect.tap(store.find(username), (user) =>
           Effect.sync(() => {
-            if (user !== undefined && before === revision) {
-              kept.set(username, { user, untilMs: nowMs + KEPT_MS })
-            }
+            if (user === undefined) kept.delete(username)
+            else kept.set(username, { user, revision, untilMs: nowMs + KEPT_MS })
           })
         )
       })
@@ -133,10 +125,6 @@ export const makeUserDirectory = (store: UserStore["Type"]): Effect.Effect<UserD
           if (isGone) yield* tell
           return isGone
         }).pipe(Effect.uninterruptible, inTurn),
-      forget: () => {
-        revision++
-        kept = new BoundedTable(KEPT_MAX)
-      },
       changes: Stream.fromPubSub(changes, { scoped: true })
     }
   })

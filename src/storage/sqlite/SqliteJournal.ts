@@ -12,6 +12,7 @@
  * written, may show messages as waiting that were acknowledged, and lack the state of sessions that were new.
  */
 
+import type { Tracing } from "../../telemetry/tracing/Tracing.ts"
 import { type DurableRecord, Recorded } from "../DurableRecord.ts"
 import type { StoredDelivery } from "../DurableState.ts"
 import { FrameWriter } from "../frame/FrameWriter.ts"
@@ -22,6 +23,7 @@ import { StorageError } from "../StorageError.ts"
 import { readAll, readDelivery } from "./pages.ts"
 import type { DoneReply, FailureReply } from "./requests.ts"
 import { isLost, type LostReply, type ReplyTo, type SqliteThread } from "./SqliteThread.ts"
+import { traceCommit } from "./tracing.ts"
 import { isElided, touchesQueue, type WaitingUnit, WaitingUnits, waitingUnit } from "./WaitingUnits.ts"
 
 export interface SqliteJournalOptions {
@@ -44,6 +46,8 @@ export interface SqliteJournalOptions {
   /** Milliseconds of a clock that only goes forward. */
   readonly nowMs: () => number
   readonly report: (event: JournalEvent) => void
+  /** Undefined while nothing is traced. */
+  readonly tracing?: Tracing | undefined
 }
 
 /** What an operator should hear of. */
@@ -259,8 +263,14 @@ export class SqliteJournal {
     const sentAtMs = this.options.nowMs()
     const frame = this.writer.finish()
     const bytes = frame.length
+    const { tracing } = this.options
+    const traced = tracing && traceCommit({ units, records, bytes, isSynced }, tracing)
     this.options.thread.request({ _tag: "Apply", frame, isSynced }, (reply) => {
-      if (reply._tag === "Failed") return this.batchFailed(batch, reply)
+      if (reply._tag === "Failed") {
+        traced?.fail(reply.reason)
+        return this.batchFailed(batch, reply)
+      }
+      traced?.end()
       const elapsedMs = this.options.nowMs() - sentAtMs
       this.options.counters.committed({ units: units.length, records, bytes, isSynced, elapsedMs })
       this.batchCommitted(batch, reply)

@@ -74,7 +74,21 @@ export const tenantStoreOf = (queue: AdministrationQueue): TenantStore["Type"] =
     Effect.map(queue.rows("synced", "DELETE FROM tenant WHERE name = ? RETURNING 1", [tenant]), isOne)
 })
 
-export const userStoreOf = (queue: AdministrationQueue): UserStore["Type"] => ({
+/** Counts the changes of users. */
+export class UserRevision {
+  current = 0
+
+  /** Counts a change when it begins and when it ends: what was read in between may be from before it. */
+  counted<A, E>(change: Effect.Effect<A, E>): Effect.Effect<A, E> {
+    const count = Effect.sync(() => {
+      this.current++
+    })
+    return Effect.zipRight(count, Effect.ensuring(change, count))
+  }
+}
+
+export const userStoreOf = (queue: AdministrationQueue, revision: UserRevision): UserStore["Type"] => ({
+  revision: () => revision.current,
   find: (username) =>
     Effect.flatMap(queue.rows("read", "SELECT * FROM user WHERE name = ?", [username]), ([row]) =>
       row === undefined ? Effect.succeed(undefined) : decoded(row, userOf, "user")
@@ -89,24 +103,30 @@ export const userStoreOf = (queue: AdministrationQueue): UserStore["Type"] => ({
       (rows) => Effect.forEach(rows, (row) => decoded(row, userOf, "user"))
     ),
   add: (user) =>
-    Effect.map(
-      queue.rows("synced", "INSERT OR IGNORE INTO user VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING 1", [
-        ...[user.username, user.tenant, ...valuesOf(user)]
-      ]),
-      isOne
+    revision.counted(
+      Effect.map(
+        queue.rows("synced", "INSERT OR IGNORE INTO user VALUES (?, ?, ?, ?, ?, ?, ?) RETURNING 1", [
+          ...[user.username, user.tenant, ...valuesOf(user)]
+        ]),
+        isOne
+      )
     ),
   replace: (user) =>
-    Effect.map(
-      queue.rows(
-        "synced",
-        "UPDATE user SET password = ?, rules = ?, is_disabled = ?, created_at = ?, changed_at = ?" +
-          " WHERE name = ? AND tenant = ? RETURNING 1",
-        [...valuesOf(user), user.username, user.tenant]
-      ),
-      isOne
+    revision.counted(
+      Effect.map(
+        queue.rows(
+          "synced",
+          "UPDATE user SET password = ?, rules = ?, is_disabled = ?, created_at = ?, changed_at = ?" +
+            " WHERE name = ? AND tenant = ? RETURNING 1",
+          [...valuesOf(user), user.username, user.tenant]
+        ),
+        isOne
+      )
     ),
   remove: (username) =>
-    Effect.map(queue.rows("synced", "DELETE FROM user WHERE name = ? RETURNING 1", [username]), isOne)
+    revision.counted(
+      Effect.map(queue.rows("synced", "DELETE FROM user WHERE name = ? RETURNING 1", [username]), isOne)
+    )
 })
 
 /** In the order of the columns, from the third on. */

@@ -5,6 +5,7 @@ import type { SessionStore } from "../SessionStore.ts"
 import { StorageError } from "../StorageError.ts"
 import { addContents, type ContentCounts, noContents, type TenantContents } from "../TenantContents.ts"
 import type { AdministrationQueue } from "./AdministrationQueue.ts"
+import type { UserRevision } from "./administration.ts"
 import { numberAt, type Row, textAt } from "./Database.ts"
 
 const sessionsPerPage = 100
@@ -19,10 +20,13 @@ const sessionsQuery = `SELECT s.client_id, s.will IS NOT NULL,
 const restQuery = `SELECT (SELECT count(*) FROM retained WHERE tenant = ?1),
   (SELECT count(*) FROM user WHERE tenant = ?1), (SELECT count(*) FROM usage WHERE tenant = ?1)`
 
-export const tenantContentsOf = (
-  queue: AdministrationQueue,
-  { queue: readQueue }: Pick<SessionStore["Type"], "queue">
-): TenantContents["Type"] => {
+export interface ContentsParts {
+  readonly queue: AdministrationQueue
+  readonly readQueue: SessionStore["Type"]["queue"]
+  readonly users: UserRevision
+}
+
+export const tenantContentsOf = ({ queue, readQueue, users }: ContentsParts): TenantContents["Type"] => {
   const countSessions = (tenant: string, after: string): Effect.Effect<ContentCounts, StorageError> =>
     Effect.gen(function* () {
       const rows = yield* queue.rows("read", sessionsQuery, [tenant, after])
@@ -56,7 +60,7 @@ export const tenantContentsOf = (
           removed = addContents(removed, step.removed)
           if (step.isDone) return removed
         }
-      })
+      }).pipe((purge) => users.counted(purge))
   }
 }
 
