@@ -265,6 +265,8 @@ const make = (
         balancer,
         tenants,
         settle: settleDecisions,
+        tracing,
+        nowMs: () => timekeeper.nowMs,
         report,
         packetBytesMax: () => options.packetBytesMax,
         newClientId: () => `heddle-${crypto.randomUUID()}`
@@ -274,6 +276,7 @@ const make = (
     const listening = yield* Effect.forEach(listeners, (listener) => listener.listen(connections.acceptor))
     yield* announceUp
     const reauthorize = (id?: string) => {
+      authorizer.forget?.()
       for (const tenant of tenants.all()) if (id === undefined || tenant.id === id) tenant.reauthorize()
     }
     yield* followChanges(authorizer, reauthorize)

@@ -23,6 +23,7 @@ import { MalformedPacket } from "../protocol/MalformedPacket.ts"
 import type {
   AckTag,
   ClientPacket,
+  Connack,
   Connect,
   Properties,
   ProtocolVersion,
@@ -42,6 +43,7 @@ import type { Publication } from "../router/Publication.ts"
 import type { Ending } from "../session/Link.ts"
 import type { Session } from "../session/Session.ts"
 import type { ClientLink } from "../session/SessionMessage.ts"
+import type { LiveSpan } from "../telemetry/tracing/Tracing.ts"
 import type { Wire, WireHandler } from "../transport/Transport.ts"
 import type { ConnectionContext } from "./ConnectionContext.ts"
 
@@ -69,6 +71,10 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   clientId: string | undefined = undefined
   /** Known when the client has proved who it is. */
   tenant: string | undefined = undefined
+  /** When CONNECT came, as long as it is not known whether its handshake is traced; nanoseconds. */
+  begunNs: bigint | undefined = undefined
+  /** The span of the handshake, until CONNACK. */
+  traced: LiveSpan | undefined = undefined
   private readonly decoder: Decoder
   private readonly sink: ByteSink
   private session: Session | undefined
@@ -268,9 +274,19 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
       this.ending = answerTooLarge
       return packet._tag === "Connack" || this.protocolVersion !== 5 ? this.end() : this.close(answerTooLarge)
     }
-    if (packet._tag === "Connack" && packet.reasonCode === ReasonCode.Success) this.isAccepted = true
+    if (packet._tag === "Connack") {
+      if (packet.reasonCode === ReasonCode.Success) this.isAccepted = true
+      if (this.traced !== undefined) this.endTrace(this.traced, packet)
+    }
     this.sink.write(bytes)
     this.written()
+  }
+
+  private endTrace(traced: LiveSpan, { properties, reasonCode, sessionPresent }: Connack): void {
+    this.traced = undefined
+    traced.set({ "mqtt.reason_code": reasonCode, "mqtt.session_present": sessionPresent })
+    if (reasonCode === ReasonCode.Success) traced.end()
+    else traced.fail(properties.reasonString ?? "")
   }
 
   close(ending: Ending): void {

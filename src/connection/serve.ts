@@ -33,6 +33,7 @@ import type { Connect, Properties, ProtocolVersion } from "../protocol/Packet.ts
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { type PublishRefusal, refusalOfTopic } from "../session/refusals.ts"
 import type { Attach } from "../session/SessionMessage.ts"
+import type { Tracing } from "../telemetry/tracing/Tracing.ts"
 import type { ClientBalancer } from "../tenant/ClientBalancer.ts"
 import type { Tenant } from "../tenant/Tenant.ts"
 import type { TenantUnavailable } from "../tenant/TenantDirectory.ts"
@@ -42,6 +43,7 @@ import type { Tenants } from "../tenant/Tenants.ts"
 import type { Connection, ConnectionGone } from "./Connection.ts"
 import { admission, willAsPublished } from "./policyChecks.ts"
 import { Refusal, refusal, refuse, tellRefused } from "./Refusal.ts"
+import { connectCame, connectJudged } from "./tracing.ts"
 
 export interface ServeContext {
   /** The ban on a client, its user or its address, if there is one. */
@@ -54,6 +56,9 @@ export interface ServeContext {
   readonly report: (event: Event) => void
   /** Largest packet accepted after CONNECT. */
   readonly packetBytesMax: () => number
+  /** Undefined while nothing is traced. */
+  readonly tracing: Tracing | undefined
+  readonly nowMs: () => number
   /** A client identifier for a client that sent none. */
   readonly newClientId: () => string
 }
@@ -76,7 +81,10 @@ export const serve = (connection: Connection, connect: Connect, context: ServeCo
   Effect.zipRight(
     Effect.catchAllCause(
       Effect.suspend(() => shakeHands(connection, connect, context)),
-      (cause) => recover(connection, cause, context)
+      (cause) => {
+        tellJudged(connection, connect, "", context)
+        return recover(connection, cause, context)
+      }
     ),
     Effect.suspend(() => connection.untilGone())
   )
@@ -91,10 +99,12 @@ const andThen = <A, B>(step: Step<A>, next: (value: A) => Step<B>): Step<B> =>
 
 const shakeHands = (connection: Connection, connect: Connect, context: ServeContext): Step<void> => {
   connection.introduced(connect)
+  connectCame(connection, context.tracing)
   const clientId = clientIdOf(connect, context)
   if (clientId instanceof Refusal) return Effect.fail(clientId)
   return andThen(authenticate(connection, connect, context), (accepted) => {
     connection.tenant = accepted.tenant
+    tellJudged(connection, connect, accepted.tenant, context)
     const identity: Identity = {
       tenant: accepted.tenant,
       principal: accepted.principal,
@@ -108,6 +118,16 @@ const shakeHands = (connection: Connection, connect: Connect, context: ServeCont
       judge({ connection, connect, accepted, identity, tenant }, context)
     )
   })
+}
+
+const tellJudged = (
+  connection: Connection,
+  connect: Connect,
+  tenant: string,
+  context: ServeContext
+): void => {
+  const { nowMs, tracing } = context
+  if (tracing !== undefined) connectJudged(connection, { connect, tenant, nowMs: nowMs() }, tracing)
 }
 
 /** Somebody whose name and tenant are known. */
@@ -130,14 +150,16 @@ const judge = (newcomer: Newcomer, context: ServeContext): Step<void> => {
   }
   return andThen(admission(tenant.policy, identity, connect), () => {
     const { permissionsRevision } = tenant
-    return andThen(askPermissions(context.authorizer, identity), (permissions) =>
-      andThen(checkWill(newcomer, permissions, context), () =>
+    const authorizing = newcomer.connection.traced?.child("authorize", { kind: "internal" })
+    return andThen(askPermissions(context.authorizer, identity), (permissions) => {
+      authorizing?.end()
+      return andThen(checkWill(newcomer, permissions, context), () =>
         andThen(protocolVersion === 5 ? redirect(identity, context) : Effect.void, () => {
           enter(newcomer, { permissions, permissionsRevision }, context)
           return Effect.void
         })
       )
-    )
+    })
   })
 }
 

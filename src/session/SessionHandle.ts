@@ -11,6 +11,7 @@ import { Deadline, type DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { RunQueue } from "../actor/Dispatcher.ts"
 import type { MailboxLimits } from "../actor/Mailbox.ts"
 import type { Identity } from "../auth/Authenticator.ts"
+import type { Permissions } from "../auth/Authorizer.ts"
 import type { DropReason } from "../events/Event.ts"
 import type { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Publication } from "../router/Publication.ts"
@@ -77,6 +78,11 @@ export abstract class SessionHandle extends Deadline {
   get holdings(): { readonly messages: number; readonly subscriptions: number } {
     const { backlog, queue, subscriptions } = this.state
     return { messages: (queue?.size ?? 0) + (backlog?.size ?? 0), subscriptions: subscriptions?.size ?? 0 }
+  }
+
+  /** What its client may do, by what is known now. */
+  get permissions(): Permissions {
+    return this.state.permissions
   }
 
   /** Of its last connection. */

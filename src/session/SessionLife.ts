@@ -48,6 +48,7 @@ export abstract class SessionLife extends SessionOutlet {
     state.account.arrived()
     const hadSession = state.isStored
     if (state.link !== undefined) {
+      link.traced?.event("took over")
       const { clientId, peer, tenant } = identity
       this.services.report({ _tag: "SessionTakenOver", tenant, clientId, byAddress: peer.address })
     }
@@ -176,6 +177,7 @@ export abstract class SessionLife extends SessionOutlet {
         reason: "the server failed to handle this session"
       })
     }
+    if (message._tag === "Inspect") return message.reply(undefined)
     if (message._tag !== "Delivery") return
     const { isHeld, options, publication } = message
     if (this.isAbandoned) {

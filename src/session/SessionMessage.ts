@@ -9,6 +9,7 @@ import type { ClientPacket } from "../protocol/Packet.ts"
 import type { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { Delivery, RetainedPage } from "../router/Subscriber.ts"
+import type { LiveSpan } from "../telemetry/tracing/Tracing.ts"
 import type { DeliverVerdict, PublishVerdict, SubscribeVerdict } from "../tenant/policy/Verdict.ts"
 import type { Gate } from "../tenant/quota/Gate.ts"
 import type { Attachment } from "./attach.ts"
@@ -28,6 +29,8 @@ export interface ClientLink extends Link {
   readonly nextPacket: () => ClientPacket | undefined
   /** The session has attached: from now on it hears `readable` when something arrives. */
   readonly attached: (session: Session) => void
+  /** The span of the handshake, until CONNACK; undefined when it is not traced. */
+  readonly traced: LiveSpan | undefined
   /** What had arrived was read: the socket may be read again. */
   readonly resumeReading: () => void
 }
@@ -116,7 +119,8 @@ export type SessionMessage =
   | {
       readonly _tag: "Inspect"
       readonly inquiry: Inquiry
-      readonly reply: (view: SessionView) => void
+      /** Undefined when the session has ended before it has looked. */
+      readonly reply: (view: SessionView | undefined) => void
     }
   | { readonly _tag: "Resubscribe" }
   /** The tenant's settings are others now. */

@@ -99,6 +99,8 @@ export interface PendingSuback {
   readonly reasonCodes: ReadonlyArray<number>
   /** What has to be replayed once SUBACK has left. */
   readonly replays: ReadonlyArray<Replay>
+  /** Until SUBACK; undefined when it is not traced. */
+  readonly traced?: LiveSpan | undefined
 }
 
 /** An UNSUBSCRIBE whose filters the router is taking out. */

@@ -38,6 +38,7 @@ import {
   screenSubscribe,
   screenUnsubscribe
 } from "./screenedFilters.ts"
+import { tracedSuback, traceSubscribe } from "./tracing.ts"
 
 type Judged =
   | FilterRefusal
@@ -144,7 +145,8 @@ const grant = (
   }
   // The router hears of them before it hears of anything that the client sends next.
   const { packetId, subscriptions: requests } = packet
-  out.subscribe(accepted, { link: state.link, packetId, reasonCodes, replays, requests })
+  const traced = out.tracing && traceSubscribe(state, requests, out.tracing)
+  out.subscribe(accepted, { link: state.link, packetId, reasonCodes, replays, requests, traced })
 }
 
 const refusalOf = (
@@ -203,6 +205,7 @@ export const onSubscribed = (
   }
   if (pending.link !== state.link) return
   const reasonCodes = refused.length === 0 ? pending.reasonCodes : withRefused(pending, refused)
+  if (pending.traced !== undefined) tracedSuback(pending.traced, reasonCodes)
   out.send({ _tag: "Suback", packetId: pending.packetId, reasonCodes, properties: noProperties })
   const topicFilters = pending.requests.map(({ topicFilter }) => topicFilter)
   out.tell({ _tag: "Subscribed", topicFilters, reasonCodes })

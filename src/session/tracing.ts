@@ -5,8 +5,9 @@
  * A message that is not sampled has no `traceContext`, and that is all that is looked at.
  */
 
-import type { Publish, Topic } from "../protocol/Packet.ts"
+import type { Publish, SubscriptionRequest, Topic } from "../protocol/Packet.ts"
 import type { PublishHeader } from "../protocol/PublishWriter.ts"
+import { isFailure } from "../protocol/ReasonCode.ts"
 import { type Publication, tracedCopy } from "../router/Publication.ts"
 import type { DeliveryOptions } from "../router/Subscriber.ts"
 import type { Attributes, LiveSpan, Tracing } from "../telemetry/tracing/Tracing.ts"
@@ -72,6 +73,32 @@ export const traceWill = (
   span.set({ ...messagingAttributes(state, "will", topic.name), "mqtt.qos": publication.qos })
   publication.traced = span
   publication.traceContext = span.traceContext
+}
+
+/** A SUBSCRIBE that has been judged, until its SUBACK. */
+export const traceSubscribe = (
+  state: SessionState,
+  requests: ReadonlyArray<SubscriptionRequest>,
+  tracing: Tracing
+): LiveSpan | undefined => {
+  const { clientId, identity, lastPacketMs } = state
+  const topic = requests[0]?.topicFilter ?? ""
+  const candidate = { tenant: identity.tenant, clientId, topic, forwardedProperties: nothing }
+  const span = tracing.begin("subscribe", candidate, lastPacketMs, { kind: "server" })
+  span?.set({
+    ...messagingAttributes(state, "subscribe", topic),
+    "messaging.batch.message_count": requests.length
+  })
+  return span
+}
+
+const nothing = new Uint8Array(0)
+
+export const tracedSuback = (span: LiveSpan, reasonCodes: ReadonlyArray<number>): void => {
+  const refused = reasonCodes.filter(isFailure).length
+  span.set({ "heddle.filters.refused": refused })
+  if (refused > 0 && refused === reasonCodes.length) span.fail("no filter was granted")
+  else span.end()
 }
 
 /** What is sent to a client of a message that is traced, and the span of that. */

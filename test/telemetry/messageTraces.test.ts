@@ -1,7 +1,12 @@
 /** A message's way through a whole broker, as spans: live, to one who is away, over a restart and a takeover. */
 
 import { describe, expect, test } from "bun:test"
+import { mkdtempSync, rmSync } from "node:fs"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
 import * as Layer from "effect/Layer"
+import { Authenticator } from "../../src/auth/Authenticator.ts"
+import { layerSqlite } from "../../src/storage/sqlite.ts"
 import { Telemetry } from "../../src/telemetry/Telemetry.ts"
 import { parseTraceContext } from "../../src/telemetry/tracing/TraceContext.ts"
 import { RecordLog } from "../support/RecordLog.ts"
@@ -207,6 +212,64 @@ describe("a message of a client that cannot say", () => {
       expect(named(options.spans, "deliver")).toMatchObject({ traceId: will.traceId, parentId: will.spanId })
     })
   })
+})
+
+describe("what else a client does", () => {
+  test("CONNECT: authenticated, authorized, and what it took over", async () => {
+    const options = traced(1)
+    await withBroker(options, async (broker) => {
+      await broker.connect(persistent)
+      await broker.connect(persistent)
+      const connects = options.spans.filter(({ name }) => name === "connect")
+      expect(connects.map(({ events }) => events)).toEqual([[], ["took over"]])
+      expect(connects.map(({ attributes }) => attributes.get("mqtt.session_present"))).toEqual([false, true])
+      for (const { end, spanId } of connects) {
+        expect(end?.isFailure).toBe(false)
+        const below = options.spans.filter((span) => span.parentId === spanId)
+        expect(below.map(({ name }) => name)).toEqual(["authenticate", "authorize"])
+      }
+    })
+  })
+
+  test("a CONNECT that is refused says why", async () => {
+    const options = { ...traced(1), authenticator: Authenticator.layerAnonymous("never") }
+    await withBroker(options, async (broker) => {
+      const stranger = broker.open(5)
+      await stranger.send(raw.connect({ clientId: "stranger", version: 5 }))
+      expect((await stranger.expect("connack")).reasonCode).toBe(0x87)
+      expect(named(options.spans, "connect").end?.isFailure).toBe(true)
+      expect(named(options.spans, "authenticate").end?.isFailure).toBe(true)
+    })
+  })
+
+  test("SUBSCRIBE, until its SUBACK", async () => {
+    const options = traced(1)
+    await withBroker(options, async (broker) => {
+      const client = await broker.connect({ clientId: "c", version: 5 })
+      await client.subscribe("a", "$share/g/b")
+      const span = named(options.spans, "subscribe")
+      expect(span.end?.isFailure).toBe(false)
+      expect(span.attributes.get("messaging.batch.message_count")).toBe(2)
+    })
+  })
+})
+
+test("a commit is linked to the messages that were in it", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "heddle-"))
+  const { spans, telemetry = Layer.empty } = traced()
+  const storage = Layer.orDie(Layer.provide(layerSqlite({ path: folder }), telemetry))
+  await withBroker({ telemetry, storage, isRealTime: true }, async (broker) => {
+    const sleeper = await broker.connect(persistent)
+    await sleeper.subscribe(["t", 1])
+    await sleeper.send(raw.disconnect({ reasonCode: 0 }))
+    await sleeper.expectClosed()
+    await publish(await broker.connect({ clientId: "p", version: 5 }), 1)
+    expect(named(spans, "store").parentId).toBe(named(spans, "publish").spanId)
+    const commit = named(spans, "commit")
+    expect(commit.links).toEqual([traceId])
+    expect(commit.end?.isFailure).toBe(false)
+  })
+  rmSync(folder, { recursive: true })
 })
 
 describe("[setting tracePropagation] subscribers are told", () => {
