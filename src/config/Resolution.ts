@@ -62,14 +62,17 @@ export const resolve = (sources: Sources): Either.Either<Resolved, ConfigError> 
   const entries: Entries = new Map()
   for (const name of listeners) resolveListener(name, found, entries)
   for (const leaf of fixedLeaves) resolveKey({ leaf, path: leaf.path, found, entries })
-  for (const name of tenants) resolveTenant(name, found, entries)
-  checkWhole(entries, found)
+  const overrides = resolveTenants(tenants, found, entries)
+  checkWhole(entries, overrides, found)
 
   const file = sources.file?.name
   return found.problems.length > 0
     ? Either.left(new ConfigError({ file, problems: found.problems }))
-    : Either.right({ config: decode(entries), entries })
+    : Either.right({ config: decode(entries, overrides), entries })
 }
+
+/** What is said of each tenant, decoded. */
+type Overrides = ReadonlyMap<string, Config["tenants"][string]>
 
 const readFile = (file: { readonly name: string; readonly content: unknown }, found: Found): void => {
   // An empty YAML file is null.
@@ -150,14 +153,30 @@ const resolveListener = (name: string, found: Found, entries: Entries): void => 
 
 const allowedTransport = listenerLeaves.find((leaf) => leaf.path === "transport")!.facts.allowed
 
-/** A tenant has what is said of it and its state; the rest is what `session` says for all. */
-const resolveTenant = (name: string, found: Found, entries: Entries): void => {
-  const tenant = keyOf(["tenants", name])
-  for (const leaf of tenantLeaves) {
-    const path = `${tenant}.${leaf.path}`
-    if (leaf.path === "state" || found.entries.has(path)) resolveKey({ leaf, path, found, entries })
+/**
+ * A tenant has its state and what is said of it; the rest is what `session` says for all. There may be tens of
+ * thousands, so only keys that are there are looked at, and each is decoded once.
+ */
+const resolveTenants = (names: ReadonlySet<string>, found: Found, entries: Entries): Overrides => {
+  const said = new Map([...names].map((name): [string, Set<string>] => [name, new Set(["state"])]))
+  for (const key of found.entries.keys()) {
+    if (!key.startsWith("tenants.")) continue
+    const [, name = "", leaf = ""] = pathOf(key)
+    said.get(name)?.add(leaf)
   }
+  return new Map(
+    [...said].map(([name, leaves]) => {
+      const tenant = keyOf(["tenants", name])
+      const decoded = [...leaves].map((path) => {
+        const leaf = tenantLeavesByPath.get(path)!
+        return [path, resolveKey({ leaf, path: `${tenant}.${path}`, found, entries })]
+      })
+      return [name, Object.fromEntries(decoded)]
+    })
+  )
 }
+
+const tenantLeavesByPath: ReadonlyMap<string, Leaf> = new Map(tenantLeaves.map((leaf) => [leaf.path, leaf]))
 
 interface Resolving {
   readonly leaf: Leaf
@@ -168,46 +187,47 @@ interface Resolving {
   readonly entries: Entries
 }
 
-const resolveKey = ({ entries, found, leaf, otherwise, path }: Resolving): void => {
+/** The decoded value; undefined when there is none, or none that is allowed. */
+const resolveKey = ({ entries, found, leaf, otherwise, path }: Resolving): unknown => {
   const given = found.entries.get(path)
   const entry = given ?? { value: otherwise ?? leaf.facts.default, source: "default" }
-  if (entry.value === undefined) return
-  if (Either.isRight(decodeLeaf(leaf, entry.value))) {
+  if (entry.value === undefined) return undefined
+  const decoded = decodeLeaf(leaf, entry.value)
+  if (Either.isRight(decoded)) {
     entries.set(path, entry)
-    return
+    return decoded.right
   }
   found.problems.push({ key: keyAndSource(path, given), message: valueProblem(leaf.ast, entry.value) })
+  return undefined
 }
 
 const decodeLeaf = (leaf: Leaf, value: unknown) =>
   Schema.decodeUnknownEither(Schema.make<unknown>(leaf.ast))(value, { onExcessProperty: "error" })
 
 /** Rules between sections and between listeners. */
-const checkWhole = (entries: Entries, { names, problems }: Found): void => {
+const checkWhole = (entries: Entries, overrides: Overrides, { names, problems }: Found): void => {
   const valueOf = (path: string) => entries.get(path)?.value
   problems.push(...listenersInConflict([...names.listeners], valueOf))
   for (const [key, wrong] of authenticationConflicts((path) => valueOf(`authentication.${path}`))) {
     const path = `authentication.${key}`
     problems.push({ key: keyAndSource(path, entries.get(path)), message: wrong })
   }
-  const session = settingsAt("session", entries)
-  for (const { key, message } of settingConflicts(session)) problems.push({ key: `session.${key}`, message })
-  for (const name of names.tenants) {
-    const tenant = keyOf(["tenants", name])
-    const own = settingsAt(tenant, entries)
-    for (const { key, message } of settingConflicts({ ...session, ...own })) {
-      // What all tenants have in conflict is told once.
-      if (Object.keys(own).length > 0 && settingConflicts(session).length === 0) {
-        problems.push({ key: `${tenant}.${key}`, message })
-      }
+  const session = settingsOfAll(entries)
+  const conflicts = settingConflicts(session)
+  for (const { key, message } of conflicts) problems.push({ key: `session.${key}`, message })
+  // What all tenants have in conflict is told once.
+  if (conflicts.length > 0) return
+  for (const [name, { state, ...own }] of overrides) {
+    for (const { key, message } of settingConflicts(own, session)) {
+      problems.push({ key: keyOf(["tenants", name, key]), message })
     }
   }
 }
 
-const settingsAt = (section: string, entries: Entries): SettingOverrides =>
+const settingsOfAll = (entries: Entries): SettingOverrides =>
   Object.fromEntries(
     tenantLeaves.flatMap((leaf) => {
-      const entry = leaf.path === "state" ? undefined : entries.get(`${section}.${leaf.path}`)
+      const entry = entries.get(`session.${leaf.path}`)
       const decoded = entry === undefined ? undefined : decodeLeaf(leaf, entry.value)
       return decoded !== undefined && Either.isRight(decoded) ? [[leaf.path, decoded.right]] : []
     })
@@ -234,10 +254,10 @@ const listenersInConflict = (
   })
 }
 
-const decode = (entries: Entries): Config => {
-  const root = new Map<string, unknown>()
-  for (const section of ["listeners", "tenants"]) root.set(section, new Map())
+const decode = (entries: Entries, overrides: Overrides): Config => {
+  const root = new Map<string, unknown>([["tenants", new Map()]])
   for (const [key, { value }] of entries) {
+    if (key.startsWith("tenants.")) continue
     const names = pathOf(key)
     let section = root
     for (const name of names.slice(0, -1)) {
@@ -247,7 +267,8 @@ const decode = (entries: Entries): Config => {
     }
     section.set(names.at(-1)!, value)
   }
-  return Schema.decodeUnknownSync(ConfigSchema)(toObject(root), { onExcessProperty: "error" })
+  const config = Schema.decodeUnknownSync(ConfigSchema)(toObject(root), { onExcessProperty: "error" })
+  return { ...config, tenants: Object.fromEntries(overrides) }
 }
 
 const toObject = (section: ReadonlyMap<string, unknown>): unknown =>

@@ -6,7 +6,7 @@
 
 import * as Schema from "effect/Schema"
 import { shown } from "../values/Problem.ts"
-import { type Leaf, leafOf, namedSectionOf, pathOf } from "./Keys.ts"
+import { type Leaf, leafOf, namedSectionOf } from "./Keys.ts"
 import type { Resolved } from "./Resolution.ts"
 
 type Entries = Resolved["entries"]
@@ -47,10 +47,11 @@ export const changesBetween = (before: Entries, after: Entries): ReadonlyArray<C
     changes.push({ key, text: `${key}${what}`, isLive: isLiveKey(key) })
   }
   for (const [key, { value }] of after) {
-    const member = memberOf(key)
     const old = before.get(key)?.value
+    if (isSame(key, old, value)) continue
+    const member = memberOf(key)
     if (member !== undefined && !had.has(member)) tell(member, " added")
-    else if (!isSame(key, old, value)) tell(key, `: ${textOf(key, old)} -> ${textOf(key, value)}`)
+    else tell(key, `: ${textOf(key, old)} -> ${textOf(key, value)}`)
   }
   for (const [key, { value }] of before) {
     if (after.has(key)) continue
@@ -80,13 +81,9 @@ export const hasChanged = (before: Entries, after: Entries, section: string): bo
 
 /** The listener or tenant that a key is of. */
 const memberOf = (key: string): string | undefined => {
-  const [section = ""] = pathOf(key)
-  if (namedSectionOf(section) === undefined) return undefined
-  return key.slice(0, section.length + 1 + nameLength(key.slice(section.length + 1)))
+  const [member, section = ""] = /^(\w+)\.(?:"(?:[^"\\]|\\.)*"|[^.]+)/.exec(key) ?? []
+  return namedSectionOf(section) === undefined ? undefined : member
 }
-
-/** How long the first name of a key is, with its quotes. */
-const nameLength = (key: string): number => /^(?:"(?:[^"\\]|\\.)*"|[^.]+)/.exec(key)?.[0].length ?? 0
 
 const membersIn = (entries: Entries): ReadonlySet<string> =>
   new Set([...entries.keys()].flatMap((key) => memberOf(key) ?? []))

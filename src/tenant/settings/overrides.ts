@@ -50,10 +50,13 @@ export const applyOverrides = (base: TenantSettings, overrides: SettingOverrides
 export const encodeSetting = (name: SettingName, value: unknown): unknown =>
   Schema.encodeUnknownSync(settingsTable[name].schema as Schema.Schema<unknown, unknown>)(value)
 
-/** Rules between settings, judged where both are known. */
-export const settingConflicts = (settings: SettingOverrides): ReadonlyArray<Problem> =>
+/** Rules between settings over those of a base, judged where both are known. */
+export const settingConflicts = (
+  settings: SettingOverrides,
+  base: SettingOverrides = {}
+): ReadonlyArray<Problem> =>
   ordered.flatMap(([least, most]) => {
-    const [min, max] = [settings[least], settings[most]]
+    const [min, max] = [settings[least] ?? base[least], settings[most] ?? base[most]]
     return min !== undefined && max !== undefined && min > max
       ? [{ key: least, message: `${min} is more than ${most}, ${max}` }]
       : []
