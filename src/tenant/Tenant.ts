@@ -44,6 +44,7 @@ import type { Policy } from "./policy/TenantPolicy.ts"
 import { makeQuota } from "./QuotaDeadline.ts"
 import type { TenantQuota } from "./quota/TenantQuota.ts"
 import { Reauthorization } from "./Reauthorization.ts"
+import { RetainedPublishers } from "./RetainedPublishers.ts"
 import { deleted, moved, refusalOf, suspended } from "./standing.ts"
 import { makeRouter, makeSessionServices, type TenantContext } from "./TenantContext.ts"
 import type { Admit, AttachRefused, TenantMessage } from "./TenantMessage.ts"
@@ -74,6 +75,7 @@ export class Tenant implements Behaviour<TenantMessage> {
   readonly quota: TenantQuota
   private readonly services: SessionServices
   private readonly reauthorization: Reauthorization
+  private readonly publishers: RetainedPublishers
   /** What it says of its clients; undefined when it says nothing. */
   readonly policy: Policy | undefined
 
@@ -107,7 +109,14 @@ export class Tenant implements Behaviour<TenantMessage> {
       counters: this.counters,
       quota: this.quota,
       durability,
+      judgePublishers: (publications, then) => this.publishers.judge(publications, then),
       onDefect: (defect) => this.routerFailed(defect)
+    })
+    this.publishers = new RetainedPublishers({
+      tenant: id,
+      services: context.services,
+      fork,
+      sessionOf: (clientId) => this.sessions.get(clientId)?.session
     })
     this.actor = this.makeActor()
     this.services = makeSessionServices(context, {
@@ -164,6 +173,7 @@ export class Tenant implements Behaviour<TenantMessage> {
 
   /** Its clients' permissions have changed: what they hold is judged again. */
   reauthorize(): void {
+    this.publishers.forget()
     this.reauthorization.request()
   }
 
@@ -339,6 +349,7 @@ export class Tenant implements Behaviour<TenantMessage> {
 
   onDropped(message: TenantMessage): void {
     if (message._tag === "Admit") message.refuse(this.refusal ?? stopped)
+    if (message._tag === "Inspect") message.reply(undefined)
   }
 
   private give(message: Admit): void {
