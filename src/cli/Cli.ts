@@ -1,8 +1,8 @@
 /**
  * The command line: `heddle`, `heddle start`, `heddle config`, `heddle check`, and the commands that look
- * after users and the database: `heddle passwd`, `heddle backup`, `heddle restore`, `heddle db check` and
- * `heddle db stats`; and those that ask a broker that runs: `heddle tenants`, `heddle clients`, `heddle
- * explain` and others.
+ * after users and the database: `heddle passwd`, `heddle backup`, `heddle restore`, `heddle db check`,
+ * `heddle db stats` and `heddle usage`; and those that ask a broker that runs: `heddle tenants`,
+ * `heddle clients`, `heddle explain` and others.
  *
  * It reads the configuration and prints; running a broker is the `start` that it is given. Whatever goes
  * wrong is told here, once: a mistake of the user's as its message, a defect with its cause. So the caller
@@ -35,6 +35,7 @@ import { databaseCommands } from "./database.ts"
 import { checkFiles } from "./listeners.ts"
 import { passwdCommand } from "./passwd.ts"
 import type { Configuration } from "./reload.ts"
+import { usageCommand } from "./usage.ts"
 
 export const version: string = manifest.version
 
@@ -159,6 +160,7 @@ const rootCommand = <E, R>(
     checkCommand,
     passwdCommand(),
     ...databaseCommands(databaseAccess),
+    usageCommand(databaseAccess),
     ...controlCommands(databaseAccess)
   ])
 }
