@@ -103,7 +103,7 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
   }
 
   greetAfterCommit(link: Link, connack: ServerControlPacket): void {
-    this.afterCommit(() => {
+    this.afterDiscard(() => {
       link.send(connack)
       this.actor.signal({ _tag: "Greeted", link })
     })
@@ -258,6 +258,8 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
   publishWill(will: Will, record: SessionRecord | undefined): void {
     const { state } = this
     const { identity } = state
+    const isEnd = record?._tag === "End"
+    if (isEnd) this.endBegun()
     const publish = (screened: Will) => {
       state.counters.messagesReceived++
       const receivedAtMs = this.services.nowMs()
@@ -281,7 +283,8 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
     }
     const refuseWill = (refusal: PublishRefusal) => {
       if (record !== undefined) {
-        this.append({ records: [record], mayWait: false, isRefusable: false, committed: () => {} })
+        const committed = () => (isEnd ? this.endCommitted() : undefined)
+        this.append({ records: [record], mayWait: false, isRefusable: false, committed })
       }
       this.refused({
         _tag: "PublishRefused",

@@ -23,6 +23,8 @@ export abstract class SessionRecorder extends SessionReporter {
   /** Messages that could not be stored, until the session has dealt with them. */
   private unstored: Array<OutboundEntry> | undefined
   private isStoredSignalled = false
+  private endsUnderWay = 0
+  private afterEnds: (() => void) | undefined
   /** Units of ours that may wait and are not committed. */
   private waitingUnits = 0
 
@@ -45,9 +47,34 @@ export abstract class SessionRecorder extends SessionReporter {
   }
 
   gather(publication: Publication, record: SessionRecord, isRefusable: boolean): void {
-    const store: Store = (records, committed) =>
-      this.append({ records, mayWait: false, isRefusable, committed })
+    const store: Store = (records, committed) => {
+      const settled = (outcome: CommitOutcome) => {
+        committed(outcome)
+        if (record._tag === "End") this.endCommitted()
+      }
+      this.append({ records, mayWait: false, isRefusable, committed: settled })
+    }
     publication.gather(record, store, isRefusable)
+  }
+
+  /** The end of the session goes on record with its will, not with what this turn records. */
+  protected endBegun(): void {
+    this.endsUnderWay++
+  }
+
+  protected endCommitted(): void {
+    this.endsUnderWay--
+    if (this.endsUnderWay > 0) return
+    const { afterEnds } = this
+    this.afterEnds = undefined
+    afterEnds?.()
+  }
+
+  /** Calls back when what was stored of the session before is discarded; once, for the last who asks. */
+  protected afterDiscard(action: () => void): void {
+    // A new session that is stored replaces the one before by its own record.
+    if (this.endsUnderWay > 0 && !this.state.isRecorded) this.afterEnds = action
+    else this.afterCommit(action)
   }
 
   afterCommit(action: () => void): void {

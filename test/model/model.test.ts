@@ -90,6 +90,17 @@ const mended: ReadonlyArray<readonly [name: string, trace: ReadonlyArray<Step>]>
     ]
   ],
   [
+    "a clean start that is not stored, and ends a session with a will that was still to come",
+    [
+      connect("b", { will: { qos: 2, delay: 20 } }),
+      crash,
+      hold,
+      connect("b", { isClean: true, expiry: 0 }),
+      crash,
+      connect("b", { expiry: 30 })
+    ]
+  ],
+  [
     "two messages of which only the later had to be written at once",
     [
       connect("a", { receiveMaximum: 1 }),
