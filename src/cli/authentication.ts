@@ -24,6 +24,8 @@ import { jwtMethod } from "../auth/jwt/JwtMethod.ts"
 import { type PasswordUsers, parsePasswordFile } from "../auth/password/PasswordFile.ts"
 import { passwordMethod } from "../auth/password/PasswordMethod.ts"
 import { scramMethod } from "../auth/scram/ScramMethod.ts"
+import type { UserDirectory } from "../auth/users/UserDirectory.ts"
+import { userMethod } from "../auth/users/UserMethod.ts"
 import { AuthFileUnusable, type WatchedFile, watchedFile } from "../auth/WatchedFile.ts"
 import type { Config } from "../config/Config.ts"
 import { makeReplaceable, type Prepared } from "./Replaceable.ts"
@@ -40,13 +42,17 @@ export interface Authentication {
   readonly prepare: (next: Section) => Effect.Effect<Prepared, AuthFileUnusable, FileSystem.FileSystem>
 }
 
+/** The users of the broker's own directory. */
+export type Directory = Pick<UserDirectory["Type"], "find" | "list">
+
 export const makeAuthentication = (
   first: Section,
-  bans: BanList["Type"]
+  bans: BanList["Type"],
+  directory: Directory
 ): Effect.Effect<Authentication, AuthFileUnusable, FileSystem.FileSystem | Scope.Scope> =>
   Effect.gen(function* () {
     const clock = yield* Effect.clock
-    const chosen = yield* makeReplaceable(authenticatorOf(first))
+    const chosen = yield* makeReplaceable(authenticatorOf(first, directory))
     const inner: Authenticator["Type"] = {
       authenticate: (credentials) => chosen.current().authenticate(credentials),
       reauthenticate: (identity, method, data) => chosen.current().reauthenticate(identity, method, data)
@@ -62,7 +68,7 @@ export const makeAuthentication = (
         reauthenticate: (identity, method, data) => guard.reauthenticate(identity, method, data)
       },
       prepare: (next) =>
-        Effect.map(chosen.prepare(authenticatorOf(next)), ({ commit, discard }) => ({
+        Effect.map(chosen.prepare(authenticatorOf(next, directory)), ({ commit, discard }) => ({
           discard,
           commit: Effect.zipRight(
             Effect.sync(() => {
@@ -80,7 +86,10 @@ export const makeAuthentication = (
 export const checkAuthentication = ({
   authentication
 }: Config): Effect.Effect<void, AuthFileUnusable, FileSystem.FileSystem> =>
-  Effect.scoped(Effect.asVoid(authenticatorOf(authentication)))
+  Effect.scoped(Effect.asVoid(authenticatorOf(authentication, nobody)))
+
+/** For a look at the configuration alone. */
+const nobody: Directory = { find: () => Effect.succeed(undefined), list: () => Effect.succeed([]) }
 
 /** Addresses, users and clients that the guard remembers. */
 const REMEMBERED_MAX = 100_000
@@ -122,7 +131,8 @@ const banNetworks = (
 }
 
 const authenticatorOf = (
-  authentication: Section
+  authentication: Section,
+  directory: Directory
 ): Effect.Effect<Authenticator["Type"], AuthFileUnusable, FileSystem.FileSystem | Scope.Scope> =>
   Effect.gen(function* () {
     if (authentication.methods.length === 0) return anonymousOnly(authentication.anonymous)
@@ -130,7 +140,8 @@ const authenticatorOf = (
     const users = yield* Effect.cached(
       watchedFile({ path: authentication.passwordFile.path, parse: parsePasswordFile })
     )
-    const chosen = yield* Effect.forEach(methods, (name) => methodsByName[name](authentication, users))
+    const sources = { users, directory }
+    const chosen = yield* Effect.forEach(methods, (name) => methodsByName[name](authentication, sources))
     const last = anonymous === "never" ? [] : [anonymousMethod(anonymous)]
     return chain([...chosen, ...last], { timeoutMs: Duration.toMillis(timeout) })
   })
@@ -138,15 +149,23 @@ const authenticatorOf = (
 /** A method, or what keeps it from being used. */
 type Built<A> = Effect.Effect<A, AuthFileUnusable, FileSystem.FileSystem | Scope.Scope>
 
-type Users = Built<WatchedFile<PasswordUsers>>
+interface Sources {
+  /** The users of the password file: read once, whatever methods use it. */
+  readonly users: Built<WatchedFile<PasswordUsers>>
+  readonly directory: Directory
+}
 
-/** `users` is read once, whatever methods use it. */
 const methodsByName: Readonly<
-  Record<Section["methods"][number], (authentication: Section, users: Users) => Built<AuthenticationMethod>>
+  Record<
+    Section["methods"][number],
+    (authentication: Section, sources: Sources) => Built<AuthenticationMethod>
+  >
 > = {
-  "password-file": ({ passwordFile: { concurrency, waitingMax } }, users) =>
+  "password-file": ({ passwordFile: { concurrency, waitingMax } }, { users }) =>
     Effect.flatMap(users, ({ current }) => passwordMethod({ users: current, concurrency, waitingMax })),
-  scram: (_, users) => Effect.map(users, ({ current }) => scramMethod({ users: current })),
+  users: ({ users: { concurrency, waitingMax } }, { directory }) =>
+    userMethod({ directory, concurrency, waitingMax }),
+  scram: (_, { users }) => Effect.map(users, ({ current }) => scramMethod({ users: current })),
   jwt: ({ jwt }) =>
     Effect.map(keysOfTokens(jwt), (keys) =>
       jwtMethod({

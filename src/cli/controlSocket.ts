@@ -9,6 +9,8 @@ import type * as Scope from "effect/Scope"
 import { refused } from "../control/AdministrationError.ts"
 import { layerControl } from "../control/Control.ts"
 import { ControlUnavailable } from "../control/ControlServer.ts"
+import { UserAdmin } from "../control/UserAdmin.ts"
+import { userRoutes } from "../control/userRoutes.ts"
 import { controlPath } from "./control.ts"
 import { type Configuration, reload, reloadText } from "./reload.ts"
 import type { RunningServices } from "./running.ts"
@@ -35,5 +37,6 @@ export const openControl = (
       try: () => mkdirSync(dirname(path), { recursive: true }),
       catch: (cause) => new ControlUnavailable({ path, reason: String(cause) })
     })
-    yield* Layer.build(layerControl({ path, isRequired, reload: reloading, routes: [] }))
+    const routes = userRoutes(yield* UserAdmin)
+    yield* Layer.build(layerControl({ path, isRequired, reload: reloading, routes }))
   })

@@ -19,6 +19,8 @@ import type * as Scope from "effect/Scope"
 import { Authenticator } from "../auth/Authenticator.ts"
 import { Authorizer } from "../auth/Authorizer.ts"
 import { BanList } from "../auth/guard/BanList.ts"
+import { directoryAuthorizer } from "../auth/users/directoryAuthorizer.ts"
+import { makeUserDirectory, UserDirectory } from "../auth/users/UserDirectory.ts"
 import type { AuthFileUnusable } from "../auth/WatchedFile.ts"
 import { Broker, type BrokerOptions } from "../Broker.ts"
 import type { Config } from "../config/Config.ts"
@@ -27,6 +29,7 @@ import type { Resolved } from "../config/Resolution.ts"
 import { tenantTableOf } from "../config/tenants.ts"
 import { BanAdmin } from "../control/BanAdmin.ts"
 import { TenantAdmin } from "../control/TenantAdmin.ts"
+import { layerUsersInForce, UserAdmin } from "../control/UserAdmin.ts"
 import { EventSink } from "../events/EventSink.ts"
 import { webhookLayer } from "../events/webhook.ts"
 import { Explain } from "../explain/Explain.ts"
@@ -37,6 +40,7 @@ import type { RetainedStore } from "../storage/RetainedStore.ts"
 import type { SessionStore } from "../storage/SessionStore.ts"
 import type { StorageError } from "../storage/StorageError.ts"
 import { layerSqlite } from "../storage/sqlite.ts"
+import { UserStore } from "../storage/UserStore.ts"
 import { ClientBalancer } from "../tenant/ClientBalancer.ts"
 import { ConfiguredTenants } from "../tenant/ConfiguredTenants.ts"
 import { layerStoredDirectory } from "../tenant/storedDirectory.ts"
@@ -46,6 +50,7 @@ import { type Authorization, makeAuthorization } from "./authorization.ts"
 import { type ListenerError, type ListenerSet, makeListenerSet } from "./ListenerSet.ts"
 import { type LogThreshold, logLevels } from "./log.ts"
 import { makeReplaceable, type Prepared, type Replaceable } from "./Replaceable.ts"
+import { retrace, telemetryLayer } from "./telemetry.ts"
 
 type Platform = FileSystem.FileSystem | Path.Path
 
@@ -78,6 +83,7 @@ export type RunningServices =
   | TenantAdmin
   | BanAdmin
   | Explain
+  | UserAdmin
   | BanList
   | AdministrationStores
 
@@ -89,14 +95,17 @@ export const runningLayer = (
     Effect.gen(function* () {
       const { config } = first
       const bans = yield* Effect.map(Layer.build(BanList.layer), Context.get(BanList))
-      const authentication = yield* makeAuthentication(config.authentication, bans)
+      const storage = yield* Layer.build(storageLayer(config))
+      const users = yield* makeUserDirectory(Context.get(storage, UserStore))
+      const authentication = yield* makeAuthentication(config.authentication, bans, users)
       const authorization = yield* makeAuthorization(config.authorization)
       const log = yield* makeReplaceable(logSink(config.log.level))
       const options = brokerOptions(config)
       const services = Layer.mergeAll(
         Layer.succeed(Authenticator, authentication.authenticator),
         Layer.succeed(BanList, bans),
-        Layer.succeed(Authorizer, authorization.authorizer),
+        Layer.succeed(UserDirectory, users),
+        Layer.succeed(Authorizer, directoryAuthorizer(authorization.authorizer, users)),
         Layer.provideMerge(layerStoredDirectory, ConfiguredTenants.layer(tenantTableOf(config))),
         ClientBalancer.layerStay,
         EventSink.layerAll(
@@ -105,15 +114,18 @@ export const runningLayer = (
         ),
         // Listeners come and go with the configuration: the set below opens them.
         Layer.succeed(Transports, [])
-      ).pipe(Layer.provideMerge(storageLayer(config)))
+      ).pipe(Layer.provideMerge(Layer.succeedContext(storage)))
       return makeRunning(first, { authentication, authorization, log, threshold }).pipe(
         (running) => Layer.scoped(Running, running),
-        Layer.provideMerge(Layer.mergeAll(TenantAdmin.layer, BanAdmin.layer, Explain.layer)),
+        Layer.provideMerge(Layer.mergeAll(administrators, layerUsersInForce)),
         Layer.provideMerge(Broker.layer(options)),
-        Layer.provideMerge(services)
+        Layer.provideMerge(services),
+        Layer.provideMerge(telemetryLayer(config))
       )
     })
   )
+
+const administrators = Layer.mergeAll(TenantAdmin.layer, BanAdmin.layer, UserAdmin.layer, Explain.layer)
 
 const brokerOptions = ({ control, limits, shutdown }: Config): BrokerOptions => ({
   packetBytesMax: limits.packetBytesMax,
@@ -194,7 +206,7 @@ const makeRunning = (
         parts.threshold.level = logLevels[next.config.log.level]
         config = next.config
         entries = inForce(entries, next.entries)
-        return admin.reconfigure(tenantTableOf(next.config))
+        return Effect.zipRight(retrace(next.config), admin.reconfigure(tenantTableOf(next.config)))
       })
     const take = (next: Resolved) =>
       Effect.gen(function* () {

@@ -40,6 +40,19 @@ const PasswordFile = Schema.Struct({
   )
 })
 
+const Users = Schema.Struct({
+  concurrency: describe(
+    integer(1, 64),
+    "Passwords verified at a time; each takes a thread and the memory of a hash (19 MB)",
+    4
+  ),
+  waitingMax: describe(
+    integer(0, 1_000_000),
+    "Clients that wait for that; more are told that the server is busy",
+    2000
+  )
+})
+
 const Jwt = Schema.Struct({
   algorithm: describe(
     oneOf("RS256", "ES256", "EdDSA", "HS256"),
@@ -154,8 +167,9 @@ const Guard = Schema.Struct({
 
 export const Authentication = Schema.Struct({
   methods: describe(
-    wordsOf("password-file", "jwt", "certificate", "http", "scram"),
-    "How clients authenticate. Asked in this order; the first that knows a client decides, nobody means no",
+    wordsOf("password-file", "users", "jwt", "certificate", "http", "scram"),
+    "How clients authenticate: `users` by the directory of `heddle users`, which does SCRAM-SHA-256 as well. " +
+      "Asked in this order; the first that knows a client decides, nobody means no",
     []
   ),
   anonymous: describe(
@@ -170,6 +184,7 @@ export const Authentication = Schema.Struct({
     "8s"
   ),
   passwordFile: PasswordFile,
+  users: Users,
   jwt: Jwt,
   certificate: Certificate,
   http: Http,

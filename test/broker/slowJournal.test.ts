@@ -166,7 +166,7 @@ describe("while the journal is writing", () => {
   test("[MQTT-3.1.2-8] a client that goes before its CONNACK is lost, will and all, when that has left", () =>
     scene(async (broker, journal) => {
       const watcher = await broker.connect({ version: 5, clientId: "w" })
-      await watcher.subscribe(["wills"])
+      await watcher.subscribe("wills")
       await broker.connect(persistent("p"))
       journal.settle()
       const client = broker.open(5)
