@@ -34,6 +34,11 @@ import { viewOf } from "./view.ts"
 
 /** What is read when a rate allows it; the rest has a turn of its own. */
 const READ_AT_DEADLINE = 64
+/**
+ * How long what a client sent before it left may wait for rates. What is left then has not been acknowledged;
+ * its will does not wait for longer.
+ */
+const DEPARTURE_MS = 60_000
 
 export class Session extends SessionReader implements Behaviour<SessionMessage> {
   protected self(): Session {
@@ -113,6 +118,7 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
         if (message.link !== state.link) break
         if (message.isByPeer) {
           this.departure = message
+          state.departsAtMs = nowMs + DEPARTURE_MS
           return this.read(nowMs, budget)
         }
         this.ending ??= message.ending
@@ -218,6 +224,7 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
       this.read(nowMs, READ_AT_DEADLINE)
     }
     if (state.sendsAtMs !== 0 && state.sendsAtMs <= nowMs) pump(state, nowMs, this)
+    if (state.departsAtMs !== 0 && state.departsAtMs <= nowMs) this.departNow(nowMs)
   }
 
   /** Messages have come onto the record: QoS 2 may be sent, and what is not to be sent now let go. */

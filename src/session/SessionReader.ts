@@ -124,9 +124,15 @@ export abstract class SessionReader extends SessionLife {
 
   /** A DISCONNECT among the last packets ends the connection in order; else it was lost. */
   private depart(nowMs: number): void {
+    if (this.departure !== undefined && this.state.parked === undefined) this.departNow(nowMs)
+  }
+
+  /** The same whatever is left to be read. */
+  protected departNow(nowMs: number): void {
     const { departure, state } = this
-    if (departure === undefined || state.parked !== undefined) return
     this.departure = undefined
+    state.departsAtMs = 0
+    if (departure === undefined) return
     if (departure.link === state.link) this.lose(departure.isShutdown, nowMs)
   }
 

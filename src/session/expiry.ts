@@ -62,6 +62,7 @@ export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, o
   state.link = undefined
   state.terms = offlineTerms
   state.parked = undefined
+  state.departsAtMs = 0
   stopSending(state, nowMs, out)
   state.unacknowledged = 0
   if (state.deliveries !== undefined) tracedLost(state)
@@ -157,7 +158,8 @@ export const nextDueMs = (state: SessionState): number => {
   if (state.link !== undefined) {
     const { silenceMaxMs } = state.terms
     const due = earlier(silenceMaxMs > 0 ? state.lastPacketMs + silenceMaxMs : 0, state.validUntilMs)
-    return earlier(earlier(due, stallDueMs(state)), earlier(throttledUntilMs(state), state.sendsAtMs))
+    const held = earlier(throttledUntilMs(state), earlier(state.sendsAtMs, state.departsAtMs))
+    return earlier(earlier(due, stallDueMs(state)), held)
   }
   return earlier(state.willDueMs, state.endsAtMs)
 }

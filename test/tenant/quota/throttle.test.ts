@@ -128,6 +128,19 @@ describe("publishers of a tenant", () => {
       expect(broker.eventsOf("ClientDisconnected")).toHaveLength(1)
     }))
 
+  test("but not for ever: its will does not wait until the last of them", () =>
+    withBroker({ settings: { publishRate: 1, burstSeconds: 1 } }, async (broker) => {
+      const client = await broker.connect({ clientId: "client", will: { topic: "gone" } })
+      await client.send(...Array.from({ length: 200 }, (_, index) => publish(index + 1, "x")))
+      client.drop()
+      for (let second = 0; second < 59; second++) await broker.advance(1000)
+      expect(broker.eventsOf("WillPublished")).toEqual([])
+      for (let second = 0; second < 2; second++) await broker.advance(1000)
+      expect(broker.eventsOf("WillPublished")).toHaveLength(1)
+      expect(countersOf(broker)).toMatchObject({ connections: 0, sessions: 0 })
+      expect(countersOf(broker).messagesReceived).toBeLessThan(70)
+    }))
+
   test("one that leaves for good does not hold up the others", () =>
     withBroker({ settings: { tenantPublishRate: 1, burstSeconds: 1 } }, async (broker) => {
       await crowd(broker, 3, 2)
