@@ -20,6 +20,7 @@ import { Timekeeper } from "./actor/Timekeeper.ts"
 import { Authenticator, type Identity, soundStep } from "./auth/Authenticator.ts"
 import { Authorizer, answersTo, askPermissions, settleDecisions } from "./auth/Authorizer.ts"
 import { BanList } from "./auth/guard/BanList.ts"
+import { type BrokerParts, serviceOf } from "./BrokerService.ts"
 import type { Destination } from "./cluster/Destination.ts"
 import type { LeaseHeld } from "./cluster/Leases.ts"
 import { type ClusterUnavailable, Membership } from "./cluster/Membership.ts"
@@ -41,7 +42,7 @@ import { PagePool } from "./protocol/ByteSink.ts"
 import { makeDecoders } from "./protocol/Decoder.ts"
 import { ReasonCode } from "./protocol/ReasonCode.ts"
 import type { SessionServices } from "./session/SessionServices.ts"
-import { type DurabilityLevel, Journal, type JournalStatus } from "./storage/Journal.ts"
+import { type DurabilityLevel, Journal } from "./storage/Journal.ts"
 import { layerMemory } from "./storage/memory.ts"
 import type { RetainedStore } from "./storage/RetainedStore.ts"
 import { SessionStore } from "./storage/SessionStore.ts"
@@ -49,8 +50,10 @@ import type { StorageCounters } from "./storage/StorageCounters.ts"
 import type { StorageError } from "./storage/StorageError.ts"
 import { UsageStore } from "./storage/UsageStore.ts"
 import type { Counters } from "./telemetry/Counters.ts"
+import { Histogram } from "./telemetry/metrics/Histogram.ts"
+import type { MetricFamily } from "./telemetry/metrics/Metric.ts"
 import { Telemetry } from "./telemetry/Telemetry.ts"
-import { type Administration, administrationOf } from "./tenant/administration.ts"
+import type { Administration } from "./tenant/administration.ts"
 import { ClientBalancer, type Redirect } from "./tenant/ClientBalancer.ts"
 import { policyOf } from "./tenant/policy/governed.ts"
 import { TenantPolicy } from "./tenant/policy/TenantPolicy.ts"
@@ -113,11 +116,6 @@ export interface Readiness {
   readonly reasons: ReadonlyArray<string>
 }
 
-const readinessOf = (status: JournalStatus): Readiness =>
-  status === "failing"
-    ? { isReady: false, reasons: ["nothing can be stored: QoS 1 and 2 messages that have to be are refused"] }
-    : { isReady: true, reasons: [] }
-
 /** The services that a broker is composed of. */
 export type BrokerServices =
   | Transports
@@ -146,6 +144,8 @@ export class Broker extends Context.Tag("heddle/Broker")<
     readonly readiness: () => Readiness
     /** What went wrong lately, and how many events there were. */
     readonly events: Pick<Events, "recent" | "counts">
+    /** Everything that is measured, at this moment; tenants beyond the busiest so many together. */
+    readonly measure: (tenantsMax: number) => ReadonlyArray<MetricFamily>
     /** What storage has written, how long that took, how far fsyncs were shared. Live: read, do not keep. */
     readonly storage: () => Readonly<StorageCounters> | undefined
     /**
@@ -235,7 +235,10 @@ const make = (
     const balancer = yield* ClientBalancer
     const policies = yield* TenantPolicy
     const usage = Option.getOrUndefined(yield* Effect.serviceOption(UsageStore))
-    const { tracing } = yield* Telemetry
+    const telemetry = yield* Telemetry
+    const { tracing } = telemetry
+    const loopLag = new Histogram()
+    timekeeper.onTick = (lateMs) => loopLag.record(lateMs / 1000)
     const context: TenantContext = {
       dispatcher,
       timekeeper,
@@ -275,35 +278,24 @@ const make = (
     const listeners = yield* Transports
     const listening = yield* Effect.forEach(listeners, (listener) => listener.listen(connections.acceptor))
     yield* announceUp
-    const reauthorize = (id?: string) => {
-      authorizer.forget?.()
-      for (const tenant of tenants.all()) if (id === undefined || tenant.id === id) tenant.reauthorize()
-    }
-    yield* followChanges(authorizer, reauthorize)
-    return {
+    const parts: BrokerParts = {
+      options,
       listening,
-      listen: (listener) => listener.listen(connections.acceptor),
-      limit: (next) => {
-        Object.assign(options, next)
-      },
-      administration: administrationOf(tenants),
+      connections,
+      tenants,
+      journal,
       events,
-      census: () => takeCensus(tenants, timekeeper, connections),
-      readiness: () => readinessOf(journal.status()),
-      storage: () => journal.counters,
-      counters: (id) => tenants.find(id)?.counters,
-      setDurability: (id, level) => {
-        const tenant = tenants.find(id)
-        tenant?.applySettings({ ...tenant.settings, durability: level })
-        return tenant !== undefined
-      },
-      reauthorize,
-      purge: (id, clientId, { will } = { will: "publish" }) => {
-        const tenant = tenants.find(id)
-        tenant?.purge(clientId, will === "publish")
-        return tenant !== undefined
+      dispatcher,
+      timekeeper,
+      loopLag,
+      telemetry,
+      reauthorize: (id) => {
+        authorizer.forget?.()
+        for (const tenant of tenants.all()) if (id === undefined || tenant.id === id) tenant.reauthorize()
       }
     }
+    yield* followChanges(authorizer, parts.reauthorize)
+    return serviceOf(parts)
   })
 
 /** Bans that are in force when a client enters; a broker without a list of them has none. */
@@ -372,7 +364,7 @@ const askedServices = (
     ).pipe(Effect.map(soundStep))
 })
 
-interface Connections {
+export interface Connections {
   readonly acceptor: Acceptor
   readonly size: () => number
   readonly bufferBytes: () => number
@@ -445,22 +437,4 @@ const endRest = (live: ReadonlySet<Connection>): Effect.Effect<void> => {
   const fibers = [...live].flatMap(({ fiber }) => (fiber === undefined ? [] : [fiber]))
   for (const connection of live) connection.wire.destroy()
   return Fiber.interruptAll(fibers)
-}
-
-const takeCensus = (tenants: Tenants, timekeeper: Timekeeper, connections: Connections): Census => {
-  const sum = { sessions: 0, subscriptions: 0, trieNodes: 0, groups: 0, retainedMessages: 0 }
-  for (const tenant of tenants.all()) {
-    const { census } = tenant
-    sum.sessions += census.sessions
-    sum.subscriptions += census.subscriptions
-    sum.trieNodes += census.trieNodes
-    sum.groups += census.groups
-    sum.retainedMessages += tenant.counters.retainedMessages
-  }
-  return {
-    connections: connections.size(),
-    bufferBytes: connections.bufferBytes(),
-    deadlines: timekeeper.size,
-    ...sum
-  }
 }

@@ -17,6 +17,9 @@ export class Timekeeper {
   private readonly turns: DeadlineWheel
   private lastMs: number
   private defects: Array<unknown> = []
+  /** Told how much later than it should a tick began, in milliseconds. */
+  onTick: (lateMs: number) => void = () => {}
+  private dueMs = 0
 
   constructor(
     private readonly clock: Clock.Clock,
@@ -55,10 +58,16 @@ export class Timekeeper {
   }
 
   /** Sleeps until the wheels' next tick begins, so that nothing is later than the tick that it is due in. */
-  private readonly sleep = Effect.suspend(() => Effect.sleep(this.tickMs - (this.nowMs % this.tickMs)))
+  private readonly sleep = Effect.suspend(() => {
+    const now = this.nowMs
+    const restMs = this.tickMs - (now % this.tickMs)
+    this.dueMs = now + restMs
+    return Effect.sleep(restMs)
+  })
 
   private readonly advance = Effect.suspend(() => {
     const now = this.nowMs
+    this.onTick(Math.max(0, now - this.dueMs))
     // A clock that was set back: every wheel has to go back with it.
     if (now < this.lastMs) for (const wheel of this.alarms.keys()) this.turn(wheel, now)
     this.lastMs = now

@@ -3,11 +3,11 @@
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Console from "effect/Console"
-import * as Duration from "effect/Duration"
+import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { duration } from "../values/Key.ts"
+import { parseDuration } from "../values/Units.ts"
 import { jsonOption, print, type Target } from "./control.ts"
 import { table } from "./table.ts"
 
@@ -33,8 +33,19 @@ const subjectOf = (given: SubjectOptions) => ({
   address: Option.getOrUndefined(given.address)
 })
 
-/** Who is to stay out longer is banned for good. */
-const BAN_MS_MAX = 100 * 365 * 86_400_000
+/** What stands behind --for is no time. Told to the person at the terminal. */
+class NoDuration extends Data.TaggedError("NoDuration")<{ readonly given: string }> {
+  override get message(): string {
+    return `${this.given} is no duration: expected one such as 90s, 2h or 30d`
+  }
+}
+
+const secondsOf = (given: string): Effect.Effect<number, NoDuration> => {
+  const millis = parseDuration(given)
+  return millis === undefined || millis < 1000
+    ? new NoDuration({ given })
+    : Effect.succeed(Math.ceil(millis / 1000))
+}
 
 const Done = Schema.Struct({})
 
@@ -55,14 +66,13 @@ const addCommand = <R>({ broker, config }: Target<R>) =>
         Options.optional
       ),
       for: Options.text("for").pipe(
-        Options.withSchema(duration(1000, BAN_MS_MAX)),
         Options.withDescription("How long, such as 2h or 30d; for good without it"),
         Options.optional
       )
     },
     Effect.fnUntraced(function* ({ config: own, for: time, reason, ...given }) {
       const ask = yield* broker(own)
-      const seconds = Option.map(time, (length) => Math.ceil(Duration.toSeconds(length)))
+      const seconds = yield* Effect.transposeMapOption(time, secondsOf)
       const body = {
         ...subjectOf(given),
         reason: Option.getOrUndefined(reason),

@@ -13,6 +13,8 @@ export interface BannerFacts {
   readonly listening: ReadonlyArray<Listening>
   /** Where sessions and messages are kept: `inMemory`, or a place. */
   readonly storage: string
+  /** Where metrics are served; undefined when they are not. */
+  readonly metrics?: string | undefined
   readonly authentication: Pick<Config["authentication"], "anonymous" | "methods">
 }
 
@@ -49,7 +51,8 @@ const admission = ({ anonymous, methods }: BannerFacts["authentication"]): strin
     ? admitted[anonymous]
     : `clients that authenticate by ${methods.join(", ")}${admittedWithout[anonymous]}`
 
-export const banner = ({ version, listening, storage, authentication }: BannerFacts): string => {
+export const banner = (facts: BannerFacts): string => {
+  const { authentication, listening, metrics, storage, version } = facts
   const nameWidth = Math.max(0, ...listening.map(({ name }) => name.length))
   const places = listening.map(({ name, address }) => `${name.padEnd(nameWidth)}  ${address}`)
   return [
@@ -57,6 +60,7 @@ export const banner = ({ version, listening, storage, authentication }: BannerFa
     ...block("listens", places.length > 0 ? places : ["nowhere"]),
     ...block("stores", [storage]),
     ...block("admits", [admission(authentication)]),
+    ...block("metrics", metrics === undefined ? [] : [metrics]),
     ...block("try", authentication.anonymous === "never" ? [] : firstTry(listening))
   ].join("\n")
 }

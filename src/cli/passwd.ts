@@ -23,7 +23,7 @@ import { defaultHashCost, type HashCost, hashPassword, scramHash } from "../auth
 import { DEFAULT_TENANT } from "../tenant/TenantDirectory.ts"
 
 /** A user cannot be set or deleted. Told to the person at the terminal. */
-class PasswdRefused extends Data.TaggedError("PasswdRefused")<{ readonly reason: string }> {
+export class PasswdRefused extends Data.TaggedError("PasswdRefused")<{ readonly reason: string }> {
   override get message(): string {
     return this.reason
   }
@@ -34,7 +34,7 @@ export interface PasswdOptions {
   readonly cost: HashCost
 }
 
-const passwordFromPerson: PasswdOptions["password"] = Effect.suspend(() =>
+export const passwordFromPerson: PasswdOptions["password"] = Effect.suspend(() =>
   process.stdin.isTTY === true ? askTwice : firstLineOfInput
 )
 
@@ -108,7 +108,8 @@ const modeOf = (file: string): Effect.Effect<number, never, FileSystem.FileSyste
     )
   )
 
-const hashOf = Effect.fnUntraced(function* (
+/** What is to be kept of a password. */
+export const hashOf = Effect.fnUntraced(function* (
   secret: Redacted.Redacted,
   { cost, scram }: { readonly cost: HashCost; readonly scram: boolean }
 ) {

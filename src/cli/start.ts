@@ -2,6 +2,7 @@
 
 import type * as FileSystem from "@effect/platform/FileSystem"
 import type * as Path from "@effect/platform/Path"
+import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import { Broker } from "../Broker.ts"
@@ -13,6 +14,7 @@ import { openControl } from "./controlSocket.ts"
 import { logLayer, logLevels } from "./log.ts"
 import { type Configuration, reloadWhenAsked } from "./reload.ts"
 import { Running, runningLayer, type StartError } from "./running.ts"
+import { measure } from "./telemetry.ts"
 
 export const start = (
   configuration: Configuration
@@ -23,11 +25,19 @@ export const start = (
     const broker = yield* Broker
     const { listening } = yield* Running
     const { authentication } = config
+    const startedMs = yield* Clock.currentTimeMillis
+    const metrics = yield* measure(config, startedMs)
+    yield* openControl(configuration)
     yield* Console.log(
-      banner({ version, listening: listening(), storage: storagePlace(config), authentication })
+      banner({
+        version,
+        listening: listening(),
+        storage: storagePlace(config),
+        authentication,
+        metrics: metrics && `${metrics.url}/metrics`
+      })
     )
     yield* reloadWhenAsked(configuration)
-    yield* openControl(configuration)
     yield* Effect.onInterrupt(Effect.never, () => {
       const { connections } = broker.census()
       return Console.log(`Heddle stops; ${connections} client${connections === 1 ? " is" : "s are"} told`)

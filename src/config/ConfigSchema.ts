@@ -7,6 +7,7 @@ import { Authorization } from "./AuthorizationSchema.ts"
 import { Control } from "./ControlSchema.ts"
 import { Events } from "./EventsSchema.ts"
 import { Listeners } from "./ListenerSchema.ts"
+import { Metrics, Tracing } from "./TelemetrySchema.ts"
 import { Session, Tenancy, Tenants } from "./TenantsSchema.ts"
 
 const countMax = 1_000_000_000
@@ -106,6 +107,8 @@ export const ConfigSchema = Schema.Struct({
   tenants: Tenants,
   events: Events,
   control: Control,
+  metrics: Metrics,
+  tracing: Tracing,
   shutdown: Shutdown,
   log: Log
 })

@@ -30,6 +30,8 @@ const live: ReadonlyArray<string> = [
   "tenancy",
   "tenants",
   "shutdown",
+  "tracing.ratio",
+  "tracing.honourPublishers",
   "log.level"
 ]
 

@@ -92,6 +92,14 @@ export const integer = (min: number, max: number) =>
     json: { type: "integer", minimum: min, maximum: max }
   })
 
+/** A share, or another number that need not be whole. */
+export const number = (min: number, max: number) =>
+  key(Schema.Number.pipe(Schema.between(min, max)), {
+    allowed: `a number ${range(min, max)}`,
+    read: readNumber,
+    json: { type: "number", minimum: min, maximum: max }
+  })
+
 /** A whole number of seconds, where the protocol counts in seconds; a file may also say it as a duration. */
 export const seconds = (max: number, names: Readonly<Record<string, number>> = {}) => {
   const words = new Map(Object.entries(names))

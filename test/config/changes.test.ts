@@ -102,7 +102,7 @@ describe("changes", () => {
   test("every key is known to be live or not", () => {
     const fixed = fixedLeaves.map(({ path }) => path).filter((path) => !isLiveKey(path))
     expect(new Set(fixed.map((path) => path.split(".")[0]))).toEqual(
-      new Set(["storage", "events", "control", "log"])
+      new Set(["storage", "events", "control", "metrics", "tracing", "log"])
     )
   })
 })

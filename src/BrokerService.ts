@@ -1,0 +1,109 @@
+/** What a broker that runs offers to those who hold it, over the parts that it is made of. */
+
+import manifest from "../package.json" with { type: "json" }
+import type { Dispatcher } from "./actor/Dispatcher.ts"
+import type { Timekeeper } from "./actor/Timekeeper.ts"
+import type { Broker, BrokerOptions, Census, Connections, Readiness } from "./Broker.ts"
+import type { Events } from "./events/Events.ts"
+import type { Journal, JournalStatus } from "./storage/Journal.ts"
+import { brokerMetrics } from "./telemetry/metrics/broker.ts"
+import type { Histogram } from "./telemetry/metrics/Histogram.ts"
+import type { MetricFamily } from "./telemetry/metrics/Metric.ts"
+import { storageMetrics } from "./telemetry/metrics/storage.ts"
+import { tenantMetrics } from "./telemetry/metrics/tenant.ts"
+import type { Telemetry } from "./telemetry/Telemetry.ts"
+import { administrationOf } from "./tenant/administration.ts"
+import type { Tenants } from "./tenant/Tenants.ts"
+import type { Listening } from "./transport/Transport.ts"
+
+export interface BrokerParts {
+  /** Each is read where it is used: `limit` changes it. */
+  readonly options: BrokerOptions
+  readonly listening: ReadonlyArray<Listening>
+  readonly connections: Connections
+  readonly tenants: Tenants
+  readonly journal: Journal["Type"]
+  readonly events: Events
+  readonly dispatcher: Dispatcher
+  readonly timekeeper: Timekeeper
+  readonly loopLag: Histogram
+  readonly telemetry: Telemetry["Type"]
+  readonly reauthorize: (tenant?: string) => void
+}
+
+export const serviceOf = (parts: BrokerParts): Broker["Type"] => {
+  const { connections, events, journal, listening, options, reauthorize, tenants } = parts
+  return {
+    listening,
+    listen: (listener) => listener.listen(connections.acceptor),
+    limit: (next) => {
+      Object.assign(options, next)
+    },
+    administration: administrationOf(tenants),
+    events,
+    census: () => takeCensus(parts),
+    readiness: () => readinessOf(journal.status()),
+    measure: (tenantsMax) => measureAll(parts, tenantsMax),
+    storage: () => journal.counters,
+    counters: (id) => tenants.find(id)?.counters,
+    setDurability: (id, level) => {
+      const tenant = tenants.find(id)
+      tenant?.applySettings({ ...tenant.settings, durability: level })
+      return tenant !== undefined
+    },
+    reauthorize,
+    purge: (id, clientId, { will } = { will: "publish" }) => {
+      const tenant = tenants.find(id)
+      tenant?.purge(clientId, will === "publish")
+      return tenant !== undefined
+    }
+  }
+}
+
+const readinessOf = (status: JournalStatus): Readiness =>
+  status === "failing"
+    ? { isReady: false, reasons: ["nothing can be stored: QoS 1 and 2 messages that have to be are refused"] }
+    : { isReady: true, reasons: [] }
+
+const takeCensus = ({ connections, tenants, timekeeper }: BrokerParts): Census => {
+  const sum = { sessions: 0, subscriptions: 0, trieNodes: 0, groups: 0, retainedMessages: 0 }
+  for (const tenant of tenants.all()) {
+    const { census } = tenant
+    sum.sessions += census.sessions
+    sum.subscriptions += census.subscriptions
+    sum.trieNodes += census.trieNodes
+    sum.groups += census.groups
+    sum.retainedMessages += tenant.counters.retainedMessages
+  }
+  return {
+    connections: connections.size(),
+    bufferBytes: connections.bufferBytes(),
+    deadlines: timekeeper.size,
+    ...sum
+  }
+}
+
+const measureAll = (parts: BrokerParts, tenantsMax: number): ReadonlyArray<MetricFamily> => {
+  const { dispatcher, events, journal, loopLag, telemetry, tenants } = parts
+  const { sinks, topicLosses } = events.counts()
+  const { bufferBytes, deadlines } = takeCensus(parts)
+  const all = [...tenants.all()]
+  return [
+    ...brokerMetrics({
+      version: manifest.version,
+      isReady: readinessOf(journal.status()).isReady,
+      tenants: all.length,
+      deadlines,
+      bufferBytes,
+      ticks: dispatcher.ticks,
+      loopLag,
+      eventsLost: sinks.reduce((sum, { lost }) => sum + lost, topicLosses),
+      telemetry: telemetry.counters
+    }),
+    ...tenantMetrics(
+      all.map(({ counters, id }) => ({ tenant: id, counters, latencies: counters.latencies })),
+      tenantsMax
+    ),
+    ...(journal.counters === undefined ? [] : storageMetrics(journal.counters))
+  ]
+}
