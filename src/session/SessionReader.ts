@@ -117,9 +117,10 @@ export abstract class SessionReader extends SessionLife {
   private waitForStorage(): void {
     const { state } = this
     const { journal } = this.services
-    if (state.parked !== undefined || journal.status() !== "congested") return
+    const { tenant } = state.identity
+    if (state.parked !== undefined || journal.status(tenant) !== "congested") return
     state.parked = { _tag: "Storage" }
-    journal.whenRelieved(() => this.actor.signal({ _tag: "StorageRelieved" }))
+    journal.whenRelieved(() => this.actor.signal({ _tag: "StorageRelieved" }), tenant)
   }
 
   /** A DISCONNECT among the last packets ends the connection in order; else it was lost. */

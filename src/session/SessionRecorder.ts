@@ -128,7 +128,8 @@ export abstract class SessionRecorder extends SessionReporter {
   }
 
   protected append(unit: Omit<JournalUnit, "level">): void {
-    this.services.journal.append({ ...unit, level: this.services.durability() })
+    const { durability, journal } = this.services
+    journal.append({ ...unit, level: durability(), weight: this.state.settings.weight })
   }
 
   /** A copy of ours has been put on record, or could not be. */

@@ -6,8 +6,8 @@
  * Acknowledgements to clients hang on it: PUBACK and PUBREC leave when everything that their message changed
  * is committed.
  *
- * Units commit in the order of `append`, except those that may wait: these can be overtaken by others, unless
- * these keep the order.
+ * Units of a tenant commit in the order of `append`, except those that may wait: these can be overtaken by
+ * others, unless these keep the order. The records of a unit are all of one tenant.
  */
 
 import * as Context from "effect/Context"
@@ -42,6 +42,8 @@ export interface JournalUnit {
    * when storing fails.
    */
   readonly isRefusable: boolean
+  /** Its tenant's share of what is written when more waits than can be, relative to others; 1 when absent. */
+  readonly weight?: number
   readonly committed: (outcome: CommitOutcome) => void
 }
 
@@ -55,9 +57,10 @@ export class Journal extends Context.Tag("heddle/Journal")<
   Journal,
   {
     readonly append: (unit: JournalUnit) => void
-    readonly status: () => JournalStatus
-    /** Calls back once, when the journal is not congested any more. */
-    readonly whenRelieved: (resume: () => void) => void
+    /** As it is for a tenant: one may have to wait while others need not. Without one, as it is for any. */
+    readonly status: (tenant?: string) => JournalStatus
+    /** Calls back once, when the journal is not congested for a tenant any more. */
+    readonly whenRelieved: (resume: () => void, tenant: string) => void
     /** What it has written and how long that took; undefined for one that does not count. */
     readonly counters?: Readonly<StorageCounters>
   }

@@ -60,6 +60,8 @@ export interface SqliteOptions {
   readonly batchBytesMax?: number
   readonly waitingRecordsMax?: number
   readonly waitingBytesMax?: number
+  /** What a tenant of weight 1 may have written in a round while others wait as well. */
+  readonly quantumBytes?: number
   readonly atTickEnd?: (callback: () => void) => void
   /** To be counted in. */
   readonly counters?: StorageCounters
@@ -79,6 +81,7 @@ const defaults = {
   batchBytesMax: 8 * 1024 * 1024,
   waitingRecordsMax: 100_000,
   waitingBytesMax: 64 * 1024 * 1024,
+  quantumBytes: 16 * 1024,
   // Everything that one turn of the event loop brings goes into one batch.
   atTickEnd: (callback: () => void): void => {
     setImmediate(callback)
@@ -132,8 +135,8 @@ export const makeSqlite = (given: SqliteOptions): Effect.Effect<Sqlite, StorageE
       administration: administrationOf(administration, journal),
       journal: {
         append: (unit) => journal.append(unit),
-        status: () => journal.status(),
-        whenRelieved: (resume) => journal.whenRelieved(resume),
+        status: (tenant) => journal.status(tenant),
+        whenRelieved: (resume, tenant) => journal.whenRelieved(resume, tenant),
         counters
       },
       sessionStore: {

@@ -14,7 +14,7 @@ import type { Forwarding } from "../cluster/Forwarder.ts"
 import type { Event } from "../events/Event.ts"
 import { Router, type RouterOptions } from "../router/Router.ts"
 import type { SessionServices } from "../session/SessionServices.ts"
-import type { DurabilityLevel } from "../storage/Journal.ts"
+import type { DurabilityLevel, JournalUnit } from "../storage/Journal.ts"
 import type { UsageStore } from "../storage/UsageStore.ts"
 import type { Counters } from "../telemetry/Counters.ts"
 import type { Redirect } from "./ClientBalancer.ts"
@@ -53,18 +53,12 @@ export interface RouterPart
 export const makeRouter = (context: TenantContext, { durability, ...own }: RouterPart): Router => {
   const { dispatcher, random, report } = context
   const { journal } = context.services
+  const append = (unit: Pick<JournalUnit, "records" | "isRefusable" | "committed">) =>
+    journal.append({ ...unit, level: durability(), weight: own.settings.weight, mayWait: false })
   return new Router({
     ...own,
-    store: (records, committed) =>
-      journal.append({ records, level: durability(), mayWait: false, isRefusable: true, committed }),
-    keep: (records) =>
-      journal.append({
-        records,
-        level: durability(),
-        mayWait: false,
-        isRefusable: false,
-        committed: () => {}
-      }),
+    store: (records, committed) => append({ records, isRefusable: true, committed }),
+    keep: (records) => append({ records, isRefusable: false, committed: () => {} }),
     canStore: () => durability() === "memory" || journal.status() !== "failing",
     random,
     report,

@@ -1,8 +1,11 @@
 import { describe, expect, test } from "bun:test"
 import { StorageError } from "../../src/storage/StorageError.ts"
+import { TenantDirectory } from "../../src/tenant/TenantDirectory.ts"
+import { defaultTenantSettings } from "../../src/tenant/TenantSettings.ts"
 import { properties, type RawConnect, raw } from "../support/raw.ts"
 import { SlowJournal } from "../support/slowJournal.ts"
 import { type TestBroker, type TestClient, withBroker } from "../support/testBroker.ts"
+import { byUsername } from "../tenant/byUsername.ts"
 
 const persistent = (clientId: string): RawConnect => ({
   clientId,
@@ -344,6 +347,25 @@ describe("while more waits to be stored than should", () => {
       journal.become("ready")
       await client.expect("puback")
     }))
+})
+
+describe("while more of one tenant waits to be stored than its share", () => {
+  test("its clients are not read, and those of others are", () => {
+    const journal = new SlowJournal()
+    const directory = TenantDirectory.layerTable(() => defaultTenantSettings)
+    return withBroker({ storage: journal.layer, authenticator: byUsername, directory }, async (broker) => {
+      const connect = (tenant: string) => broker.connect({ version: 5, username: `${tenant}/x` })
+      const [flood, other] = [await connect("flood"), await connect("other")]
+      journal.become("congested", "flood")
+      const message = raw.publish({ version: 5, topic: "nobody", qos: 1, packetId: 1 })
+      await flood.send(message)
+      await other.send(message)
+      await other.expect("puback")
+      expect(broker.broker.counters("flood")?.messagesReceived).toBe(0)
+      journal.become("ready")
+      await flood.expect("puback")
+    })
+  })
 })
 
 describe("while nothing can be stored", () => {

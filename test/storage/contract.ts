@@ -180,7 +180,7 @@ export const contract = ({ make, name }: Storage): void => {
       Effect.gen(function* () {
         const journal = yield* Journal
         expect(journal.status()).toBe("ready")
-        yield* Effect.async<void>((resume) => journal.whenRelieved(() => resume(Effect.void)))
+        yield* Effect.async<void>((resume) => journal.whenRelieved(() => resume(Effect.void), "t"))
       })
     )
   })

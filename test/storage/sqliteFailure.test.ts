@@ -177,7 +177,7 @@ describe("what waits to be written", () => {
           journal.whenRelieved(() => {
             relieved++
             resume(Effect.void)
-          })
+          }, "t")
         )
         expect(journal.status()).toBe("ready")
         expect(counters.waitingRecords).toBeLessThanOrEqual(50)

@@ -23,6 +23,8 @@ import { connect, enqueue } from "./contract.ts"
 
 const lost: LostReply = { _tag: "Failed", reason: "gone", isFull: false, isLost: true }
 
+const tenants = ["t", "u"]
+
 class TestThread implements Pick<SqliteThread, "open" | "request"> {
   readonly state = new DurableState()
   applied = 0
@@ -96,6 +98,7 @@ const partOf = (deliveries: ReadonlyArray<StoredDelivery>): Uint8Array<ArrayBuff
 
 /** A unit as it was appended, and what it was told. */
 interface Appended {
+  readonly tenant: string
   readonly records: ReadonlyArray<EnqueueRecord>
   readonly level: DurabilityLevel
   readonly mayWait: boolean
@@ -103,6 +106,7 @@ interface Appended {
 }
 
 interface Read {
+  readonly tenant: string
   /** The units that had been appended. */
   readonly before: ReadonlyArray<Appended>
   readonly answers: Array<ReadonlyArray<StoredDelivery> | StorageError>
@@ -131,6 +135,7 @@ class World {
       batchBytesMax: 10_000,
       waitingRecordsMax,
       waitingBytesMax: 1_000_000,
+      quantumBytes: 300,
       atTickEnd: (callback) => this.due.push(callback),
       releaseLater: () => (this.releaseIsDue = true),
       retryLater: () => (this.retryIsDue = true),
@@ -138,14 +143,18 @@ class World {
       report: (event) => this.events.push(event)
     })
     const unit = { level: "os", mayWait: false, isRefusable: false, committed: () => undefined } as const
-    this.journal.append({ ...unit, records: [connect()] })
+    for (const tenant of tenants) this.journal.append({ ...unit, records: [{ ...connect(), tenant }] })
     this.endTick()
     this.thread.serve()
   }
 
-  append(count: number, how: Pick<Appended, "level" | "mayWait"> & { readonly isRefusable: boolean }): void {
-    const records = Array.from({ length: count }, () => enqueue(this.position++))
-    const unit: Appended = { ...how, records, outcomes: [] }
+  append(
+    count: number,
+    how: Pick<Appended, "level" | "mayWait"> & { readonly isRefusable: boolean; readonly tenant?: string }
+  ): void {
+    const { tenant = "t" } = how
+    const records = Array.from({ length: count }, () => ({ ...enqueue(this.position++), tenant }))
+    const unit: Appended = { ...how, tenant, records, outcomes: [] }
     this.units.push(unit)
     this.journal.append({
       ...how,
@@ -166,10 +175,11 @@ class World {
     if (record !== undefined) record.recorded = Recorded.Elided
   }
 
-  read(): void {
-    const read: Read = { before: [...this.units], answers: [] }
+  read(tenant = "t"): void {
+    const before = this.units.filter((unit) => unit.tenant === tenant)
+    const read: Read = { tenant, before, answers: [] }
     this.reads.push(read)
-    const request = { tenant: "t", clientId: "c", from: 0, messagesMax: 1e6, bytesMax: 1e9 }
+    const request = { tenant, clientId: "c", from: 0, messagesMax: 1e6, bytesMax: 1e9 }
     this.journal.queue(request, (answer) => read.answers.push(answer))
   }
 
@@ -213,7 +223,8 @@ const actions: FastCheck.Arbitrary<ReadonlyArray<Action>> = FastCheck.array(
         FastCheck.record({
           level: FastCheck.constantFrom<DurabilityLevel>("memory", "os", "disk"),
           mayWait: FastCheck.boolean(),
-          isRefusable: FastCheck.boolean()
+          isRefusable: FastCheck.boolean(),
+          tenant: FastCheck.constantFrom(...tenants)
         })
       ).map(
         ([count, how]): Action =>
@@ -235,7 +246,8 @@ const actions: FastCheck.Arbitrary<ReadonlyArray<Action>> = FastCheck.array(
         (world) => world.endTick(),
         (world) => world.thread.serve(),
         (world) => world.release(),
-        (world) => world.read()
+        (world) => world.read("t"),
+        (world) => world.read("u")
       )
     },
     {
@@ -270,12 +282,19 @@ describe("the journal", () => {
         expect(world.journal.status()).toBe("ready")
         expect(world.journal.length).toBe(0)
         for (const { outcomes } of world.units) expect(outcomes).toHaveLength(1)
-        const stored = world.thread.state.queue("t", "c").map(({ position }) => position)
-        expect(stored).toEqual(sorted(world.units.flatMap(positionsOf)))
-        const inOrder = world.told.filter(({ level, mayWait, outcomes }) => {
-          return level !== "memory" && !mayWait && outcomes[0] === undefined
-        })
-        expect(inOrder).toEqual(world.units.filter((unit) => inOrder.includes(unit)))
+        for (const tenant of tenants) {
+          const units = world.units.filter((unit) => unit.tenant === tenant)
+          const stored = world.thread.state.queue(tenant, "c").map(({ position }) => position)
+          expect(stored).toEqual(sorted(units.flatMap(positionsOf)))
+          const inOrder = world.told.filter(
+            (unit) =>
+              unit.tenant === tenant &&
+              unit.level !== "memory" &&
+              !unit.mayWait &&
+              unit.outcomes[0] === undefined
+          )
+          expect(inOrder).toEqual(units.filter((unit) => inOrder.includes(unit)))
+        }
         for (const { answers, before } of world.reads) {
           expect(answers).toHaveLength(1)
           const [answer] = answers
@@ -309,12 +328,12 @@ describe("the journal", () => {
     }
     expect(world.journal.status()).toBe("congested")
     let relieved = 0
-    world.journal.whenRelieved(() => relieved++)
+    world.journal.whenRelieved(() => relieved++, "t")
     world.endTick()
     expect(relieved).toBe(0)
     world.thread.fail(false)
     expect([world.journal.status(), relieved]).toEqual(["failing", 1])
-    world.journal.whenRelieved(() => relieved++)
+    world.journal.whenRelieved(() => relieved++, "t")
     expect(relieved).toBe(2)
     world.settle()
     expect(world.journal.status()).toBe("ready")

@@ -1,12 +1,12 @@
 import { expect, test } from "bun:test"
 import type { DurableRecord } from "../../src/storage/DurableRecord.ts"
+import { Lane } from "../../src/storage/sqlite/Lane.ts"
 import { WaitingUnits, waitingUnit } from "../../src/storage/sqlite/WaitingUnits.ts"
 
 const unitOf = (tenant: string, clientId: string, position: number) => {
   const record: DurableRecord = { _tag: "Dequeue", tenant, clientId, epoch: 1, position }
-  return waitingUnit({
-    ...{ records: [record], level: "os", mayWait: true, isRefusable: true, committed: () => undefined }
-  })
+  const how = { level: "os", mayWait: true, isRefusable: true, committed: () => undefined } as const
+  return waitingUnit({ records: [record], ...how }, new Lane(tenant))
 }
 
 test("the units of one session are taken out, in their order", () => {

@@ -24,6 +24,7 @@ export class SlowJournal {
   readonly levels: Array<DurabilityLevel> = []
   private waiting: Array<JournalUnit> = []
   private status: JournalStatus = "ready"
+  private only: string | undefined
   private relieved: Array<() => void> = []
 
   constructor(readonly state: DurableState = new RecordLog()) {}
@@ -35,7 +36,7 @@ export class SlowJournal {
         if (this.isSlow) this.waiting.push(unit)
         else this.commit(unit, undefined)
       },
-      status: () => this.status,
+      status: (tenant) => (this.isFor(tenant) ? this.status : "ready"),
       whenRelieved: (resume) => this.relieved.push(resume)
     })
     return Layer.merge(layerMemory(this.state), journal)
@@ -53,9 +54,15 @@ export class SlowJournal {
     for (const unit of waiting) this.commit(unit, outcome)
   }
 
-  become(status: JournalStatus): void {
+  /** `only`: whose units are too many, where not everybody's are. */
+  become(status: JournalStatus, only?: string): void {
     this.status = status
+    this.only = only
     if (status === "ready") for (const resume of this.relieved.splice(0)) resume()
+  }
+
+  private isFor(tenant: string | undefined): boolean {
+    return this.only === undefined || this.only === tenant
   }
 
   private commit({ committed, records }: JournalUnit, outcome: CommitOutcome): void {

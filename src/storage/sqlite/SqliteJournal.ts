@@ -20,11 +20,13 @@ import type { JournalStatus, JournalUnit } from "../Journal.ts"
 import type { QueueRequest } from "../SessionStore.ts"
 import type { StorageCounters } from "../StorageCounters.ts"
 import { StorageError } from "../StorageError.ts"
+import type { Lane } from "./Lane.ts"
+import { Lanes } from "./Lanes.ts"
 import { readAll, readDelivery } from "./pages.ts"
 import type { DoneReply, FailureReply } from "./requests.ts"
 import { isLost, type LostReply, type ReplyTo, type SqliteThread } from "./SqliteThread.ts"
 import { traceCommit } from "./tracing.ts"
-import { isElided, touchesQueue, type WaitingUnit, WaitingUnits, waitingUnit } from "./WaitingUnits.ts"
+import { isElided, touchesQueue, type WaitingUnit } from "./WaitingUnits.ts"
 
 export interface SqliteJournalOptions {
   readonly thread: Pick<SqliteThread, "open" | "request">
@@ -37,6 +39,8 @@ export interface SqliteJournalOptions {
   /** When more waits, the journal is congested until it is half of it. */
   readonly waitingRecordsMax: number
   readonly waitingBytesMax: number
+  /** What a tenant of weight 1 may have written in a round while others wait as well. */
+  readonly quantumBytes: number
   /** Calls back when what is done in this turn of the event loop is done. */
   readonly atTickEnd: (callback: () => void) => void
   /** Has `release` called after the time that units may wait. */
@@ -69,7 +73,8 @@ interface Batch {
 interface QueueRead {
   readonly request: QueueRequest
   readonly answer: (deliveries: ReadonlyArray<StoredDelivery> | StorageError) => void
-  /** How many units must have been sent before. */
+  /** How many units of its tenant must have been sent before; none when it has no lane. */
+  readonly lane: Lane | undefined
   readonly after: number
 }
 
@@ -78,10 +83,7 @@ const lossesMax = 2
 
 export class SqliteJournal {
   private readonly writer = new FrameWriter()
-  private readonly waiting = new WaitingUnits()
-  /** Units that may wait: since the last `release`, and since the one before. */
-  private held = new WaitingUnits()
-  private heldLonger = new WaitingUnits()
+  private readonly lanes: Lanes
   private isReleaseDue = false
   private applied: number
   /** What is at the thread. */
@@ -90,82 +92,62 @@ export class SqliteJournal {
   private needsThread = false
   private doubtful: Batch | undefined = undefined
   private isFlushDue = false
-  /** How many units went to the thread, and how many came to `waiting`. */
-  private sent = 0
-  private queued = 0
   private reads: Array<QueueRead> = []
   private failure: StorageError | undefined = undefined
   /** While failing: whether to try now or when the alarm rings. */
   private mayTry = true
   private hasGivenUp = false
-  private isCongested = false
-  private relieved: Array<() => void> = []
   private isClosed = false
   private drained: (() => void) | undefined = undefined
 
   constructor(private readonly options: SqliteJournalOptions) {
     this.applied = options.applied
+    this.lanes = new Lanes(options)
   }
 
-  status(): JournalStatus {
-    return this.failure !== undefined ? "failing" : this.isCongested ? "congested" : "ready"
+  status(tenant?: string): JournalStatus {
+    if (this.failure !== undefined) return "failing"
+    const { lanes } = this
+    if (!lanes.isCongested) return "ready"
+    return tenant === undefined || lanes.isCongestedFor(tenant) ? "congested" : "ready"
   }
 
-  whenRelieved(resume: () => void): void {
-    if (this.status() === "congested") this.relieved.push(resume)
-    else resume()
+  whenRelieved(resume: () => void, tenant: string): void {
+    if (this.failure !== undefined) resume()
+    else this.lanes.whenRelieved(tenant, resume)
   }
 
   append(unit: JournalUnit): void {
     if (this.isClosed) return unit.committed(closed)
-    const waiting = waitingUnit(unit)
-    if (waiting.committed === undefined) unit.committed(undefined)
-    else if (this.failure !== undefined && waiting.isRefusable) return this.refuse([waiting], this.failure)
-    if (unit.mayWait) {
-      this.held.push(waiting)
-      this.scheduleRelease()
-    } else {
-      if (unit.keepsOrder === true) this.hasten(unit)
-      this.enqueue(waiting)
-      this.scheduleFlush()
+    if (unit.level === "memory") unit.committed(undefined)
+    else if (this.failure !== undefined && unit.isRefusable) {
+      this.options.counters.unitsRefused++
+      return unit.committed(this.failure)
     }
-    this.weigh()
-  }
-
-  /** Units of the same session do not wait any longer. */
-  private hasten({ records: [record] }: JournalUnit): void {
-    if (record === undefined || record._tag === "Retain") return
-    for (const held of [this.heldLonger, this.held]) {
-      for (const unit of held.takeOf(record)) this.enqueue(unit)
-    }
+    const lane = this.lanes.add(unit)
+    if (unit.mayWait) this.scheduleRelease()
+    else this.scheduleFlush()
+    this.lanes.weigh(lane)
+    this.gauge()
   }
 
   queue(request: QueueRequest, answer: QueueRead["answer"]): void {
     if (this.isClosed) return answer(closed)
     this.options.counters.queueReads++
-    for (const unit of [...this.heldLonger.takeAll(), ...this.held.takeAll()]) this.enqueue(unit)
-    this.reads.push({ request, answer, after: this.queued })
+    const lane = this.lanes.hastenAll(request.tenant)
+    this.reads.push({ request, answer, lane, after: lane?.queued ?? 0 })
     this.scheduleFlush()
   }
 
   /** The time that units may wait has passed once more. */
   release(): void {
     this.isReleaseDue = false
-    for (const unit of this.heldLonger.takeAll()) {
-      if (isElided(unit)) this.drop(unit)
-      else this.enqueue(unit)
+    for (const unit of this.lanes.release()) {
+      this.options.counters.recordsElided += unit.records.length
+      unit.committed?.(undefined)
     }
-    const { held, heldLonger } = this
-    this.held = heldLonger
-    this.heldLonger = held
-    if (held.length > 0) this.scheduleRelease()
+    if (this.lanes.isHolding) this.scheduleRelease()
     this.pump()
-  }
-
-  /** A unit of which nothing has to be written any more. */
-  private drop(unit: WaitingUnit): void {
-    this.options.counters.recordsElided += unit.records.length
-    unit.committed?.(undefined)
   }
 
   /** Somebody else's request has found that the thread has ended. */
@@ -183,25 +165,20 @@ export class SqliteJournal {
   close(drained: () => void): void {
     this.isClosed = true
     this.drained = drained
-    for (const unit of [...this.heldLonger.takeAll(), ...this.held.takeAll()]) this.enqueue(unit)
+    this.lanes.hastenEveryone()
     this.mayTry = true
     this.pump()
   }
 
   /** Units that are not committed. */
   get length(): number {
-    return this.waiting.length + this.held.length + this.heldLonger.length + this.unsettled.length
+    return this.lanes.length + this.unsettled.length
   }
 
   /** Units whose batch is at the thread, or was when that ended. */
   private get unsettled(): ReadonlyArray<WaitingUnit> {
     const batch = this.doubtful ?? this.underWay
     return typeof batch === "object" ? batch.units : []
-  }
-
-  private enqueue(unit: WaitingUnit): void {
-    this.waiting.push(unit)
-    this.queued++
   }
 
   private scheduleRelease(): void {
@@ -229,13 +206,13 @@ export class SqliteJournal {
     while (this.underWay === undefined && (this.failure === undefined || this.mayTry)) {
       const units = this.takeUnits()
       if (units.length === 0) break
-      this.sent += units.length
       this.sendBatch(units, 0)
       this.sendReads()
     }
     if (this.underWay === undefined && this.failure !== undefined && this.mayTry) this.probe()
     this.sendReads()
-    this.weigh()
+    this.lanes.ease()
+    this.gauge()
     if (this.underWay === undefined) this.settleClose()
   }
 
@@ -247,7 +224,7 @@ export class SqliteJournal {
 
   private takeUnits(): ReadonlyArray<WaitingUnit> {
     const { batchBytesMax, batchRecordsMax } = this.options
-    return this.waiting.length === 0 ? [] : this.waiting.take(batchRecordsMax, batchBytesMax)
+    return this.lanes.take({ recordsMax: batchRecordsMax, bytesMax: batchBytesMax })
   }
 
   /** Hands units over; those of which nothing has to be written are done at once. */
@@ -303,6 +280,7 @@ export class SqliteJournal {
   }
 
   private tell(units: ReadonlyArray<WaitingUnit>): void {
+    this.lanes.settled(units)
     for (const { committed } of units) committed?.(undefined)
   }
 
@@ -310,7 +288,8 @@ export class SqliteJournal {
     if (isLost(reply)) return this.lost(batch, reply)
     this.underWay = undefined
     const refused = batch.units.filter((unit) => unit.isRefusable)
-    this.keep(batch.units.filter((unit) => !unit.isRefusable))
+    this.lanes.settled(refused)
+    this.lanes.putBack(batch.units.filter((unit) => !unit.isRefusable))
     // Without those that are refused it may work.
     this.fail(reply, refused.length > 0)
     this.refuse(refused, this.failure ?? closed)
@@ -324,35 +303,23 @@ export class SqliteJournal {
     this.mayTry = mayTry && isFirst
     this.options.counters.failures++
     if (isFirst) this.options.report({ _tag: "Failing", error })
-    this.refuse(this.waiting.takeRefusable(), error, true)
+    this.refuse(this.lanes.takeRefusable(), error)
     this.giveUp(error)
     if (!this.mayTry) this.options.retryLater()
     // Who waits for room goes on with what needs no storage: what needs it is refused.
-    this.relieve()
+    this.lanes.relieveAll()
   }
 
-  /** Those who are told. `wasQueued`: they were counted as waiting, and will not be sent. */
-  private refuse(units: ReadonlyArray<WaitingUnit>, error: StorageError, wasQueued = false): void {
-    if (wasQueued) this.sent += units.length
+  private refuse(units: ReadonlyArray<WaitingUnit>, error: StorageError): void {
     this.options.counters.unitsRefused += units.length
     for (const { committed } of units) committed?.(error)
   }
 
-  /** Units that were sent go back to the front. */
-  private keep(units: ReadonlyArray<WaitingUnit>): void {
-    this.sent -= units.length
-    this.waiting.putBack(units)
-  }
-
   /** The oldest of what is kept, as far as it is more than may be. */
   private giveUp(error: StorageError): void {
-    const { counters, report, waitingBytesMax, waitingRecordsMax } = this.options
-    const given: Array<WaitingUnit> = []
-    while (this.waiting.records > 2 * waitingRecordsMax || this.waiting.bytes > 2 * waitingBytesMax) {
-      given.push(...this.waiting.take(1, 1))
-    }
+    const { counters, report } = this.options
+    const given = this.lanes.takeExcess()
     if (given.length === 0) return
-    this.sent += given.length
     const records = given.reduce((sum, unit) => sum + unit.records.length, 0)
     counters.recordsGivenUp += records
     if (!this.hasGivenUp) report({ _tag: "GivenUp", records })
@@ -415,9 +382,12 @@ export class SqliteJournal {
   }
 
   private sendReads(): void {
-    const ready = this.reads.findIndex(({ after }) => after > this.sent)
-    const reads = this.reads.splice(0, ready === -1 ? this.reads.length : ready)
-    if (reads.length > 0) this.read(reads)
+    if (this.reads.length === 0) return
+    const isReady = ({ after, lane }: QueueRead): boolean => lane === undefined || lane.sent >= after
+    const ready = this.reads.filter(isReady)
+    if (ready.length === 0) return
+    this.reads = this.reads.filter((read) => !isReady(read))
+    this.read(ready)
   }
 
   private read(reads: ReadonlyArray<QueueRead>): void {
@@ -441,29 +411,17 @@ export class SqliteJournal {
 
   /** Whether something that a queue hangs on could not be written yet. */
   private lacks({ clientId, tenant }: QueueRequest): boolean {
-    return [...this.waiting.units, ...this.unsettled].some((unit) => touchesQueue(unit, tenant, clientId))
+    return [...this.lanes.waitingOf(tenant), ...this.unsettled].some((unit) =>
+      touchesQueue(unit, tenant, clientId)
+    )
   }
 
-  /** Counts what waits, and says so when that becomes too much or is not any more. */
-  private weigh(): void {
-    const { counters, waitingBytesMax, waitingRecordsMax } = this.options
-    const { held, heldLonger, waiting } = this
-    const records = waiting.records + held.records + heldLonger.records
-    const bytes = waiting.bytes + held.bytes + heldLonger.bytes
-    counters.waitingUnits = waiting.length + held.length + heldLonger.length
+  private gauge(): void {
+    const { counters } = this.options
+    const { bytes, length, records } = this.lanes
+    counters.waitingUnits = length
     counters.waitingRecords = records
     counters.waitingBytes = bytes
-    if (records > waitingRecordsMax || bytes > waitingBytesMax) this.isCongested = true
-    else if (this.isCongested && records <= waitingRecordsMax / 2 && bytes <= waitingBytesMax / 2) {
-      this.isCongested = false
-      this.relieve()
-    }
-  }
-
-  private relieve(): void {
-    const { relieved } = this
-    this.relieved = []
-    for (const resume of relieved) resume()
   }
 }
 

@@ -3,8 +3,11 @@
 import { type DurableRecord, Recorded, type StoredMessage } from "../DurableRecord.ts"
 import { bytesOf } from "../DurableState.ts"
 import type { CommitOutcome, JournalUnit } from "../Journal.ts"
+import type { Lane } from "./Lane.ts"
 
 export interface WaitingUnit {
+  /** Its tenant's. */
+  readonly lane: Lane
   readonly records: ReadonlyArray<DurableRecord>
   readonly isSynced: boolean
   readonly isRefusable: boolean
@@ -16,7 +19,13 @@ export interface WaitingUnit {
 /** What a record costs beside its message, about. */
 const recordBytes = 96
 
-export const waitingUnit = (unit: JournalUnit): WaitingUnit => {
+/** What a batch may still take. */
+export interface Room {
+  readonly records: number
+  readonly bytes: number
+}
+
+export const waitingUnit = (unit: JournalUnit, lane: Lane): WaitingUnit => {
   const { committed, isRefusable, level, records } = unit
   let bytes = recordBytes * records.length
   let last: StoredMessage | undefined
@@ -28,6 +37,7 @@ export const waitingUnit = (unit: JournalUnit): WaitingUnit => {
   }
   const isTold = level === "memory"
   return {
+    lane,
     records,
     isSynced: level === "disk",
     isRefusable: isRefusable && !isTold,
@@ -40,17 +50,21 @@ export const waitingUnit = (unit: JournalUnit): WaitingUnit => {
 export const isElided = ({ records }: WaitingUnit): boolean =>
   records.every((record) => record._tag === "Enqueue" && record.recorded === Recorded.Elided)
 
+/** Units that are consumed before the front of the list is cut off. */
+const CUT_AT = 1024
+
 export class WaitingUnits {
   private own: Array<WaitingUnit> = []
+  private head = 0
   records = 0
   bytes = 0
 
   get units(): ReadonlyArray<WaitingUnit> {
-    return this.own
+    return this.head === 0 ? this.own : this.own.slice(this.head)
   }
 
   get length(): number {
-    return this.own.length
+    return this.own.length - this.head
   }
 
   push(unit: WaitingUnit): void {
@@ -64,49 +78,75 @@ export class WaitingUnits {
     this.reset([...units, ...this.units])
   }
 
-  /** Takes units from the front, one at least, as long as they are within both limits. */
-  take(recordsMax: number, bytesMax: number): ReadonlyArray<WaitingUnit> {
-    let records = 0
-    let bytes = 0
+  /**
+   * Takes units from the front as long as there is credit, which the last may overdraw, and room for them.
+   * `takesOne`: the first one is taken, room or not.
+   */
+  takeWithin(room: Room, credit: number, takesOne: boolean): ReadonlyArray<WaitingUnit> {
+    let { bytes, records } = room
+    let left = credit
     let count = 0
-    for (const unit of this.units) {
-      if (count > 0 && (records + unit.records.length > recordsMax || bytes + unit.bytes > bytesMax)) break
-      records += unit.records.length
-      bytes += unit.bytes
+    for (let at = this.head; at < this.own.length && left > 0; at++) {
+      const unit = this.own[at]
+      if (unit === undefined) break
+      const fits = unit.records.length <= records && unit.bytes <= bytes
+      if (!fits && (count > 0 || !takesOne)) break
+      records -= unit.records.length
+      bytes -= unit.bytes
+      left -= unit.bytes
       count++
     }
-    this.records -= records
-    this.bytes -= bytes
-    return this.own.splice(0, count)
+    return this.take(count)
+  }
+
+  /** Takes so many units from the front. */
+  take(count: number): ReadonlyArray<WaitingUnit> {
+    const taken = this.own.slice(this.head, this.head + count)
+    this.head += taken.length
+    for (const unit of taken) {
+      this.records -= unit.records.length
+      this.bytes -= unit.bytes
+    }
+    if (this.head === this.own.length) {
+      this.own = []
+      this.head = 0
+    } else if (this.head >= CUT_AT && this.head * 2 >= this.own.length) {
+      this.own.splice(0, this.head)
+      this.head = 0
+    }
+    return taken
   }
 
   takeAll(): ReadonlyArray<WaitingUnit> {
-    const units = this.own
-    this.reset([])
-    return units
+    return this.take(this.length)
   }
 
   /** Takes out those of a session, which they have as a whole. */
   takeOf(session: { readonly tenant: string; readonly clientId: string }): ReadonlyArray<WaitingUnit> {
-    const isOf = ({ records: [record] }: WaitingUnit): boolean =>
-      record !== undefined &&
-      record._tag !== "Retain" &&
-      record.clientId === session.clientId &&
-      record.tenant === session.tenant
-    const taken = this.units.filter(isOf)
-    if (taken.length > 0) this.reset(this.units.filter((unit) => !isOf(unit)))
-    return taken
+    return this.takeIf(
+      ({ records: [record] }) =>
+        record !== undefined &&
+        record._tag !== "Retain" &&
+        record.clientId === session.clientId &&
+        record.tenant === session.tenant
+    )
   }
 
   /** Takes out those that are to be told that they were not stored. */
   takeRefusable(): ReadonlyArray<WaitingUnit> {
-    const refusable = this.units.filter((unit) => unit.isRefusable)
-    if (refusable.length > 0) this.reset(this.units.filter((unit) => !unit.isRefusable))
-    return refusable
+    return this.takeIf((unit) => unit.isRefusable)
+  }
+
+  private takeIf(isTaken: (unit: WaitingUnit) => boolean): ReadonlyArray<WaitingUnit> {
+    const { units } = this
+    const taken = units.filter(isTaken)
+    if (taken.length > 0) this.reset(units.filter((unit) => !isTaken(unit)))
+    return taken
   }
 
   private reset(units: Array<WaitingUnit>): void {
     this.own = units
+    this.head = 0
     this.records = 0
     this.bytes = 0
     for (const unit of units) {
