@@ -82,6 +82,7 @@ export abstract class SessionReporter extends SessionHandle {
   stalled(forMs: number): void {
     const { link, unacknowledged } = this.state
     const backlogBytes = link?.backlogBytes ?? 0
+    this.state.counters.clientsStalled++
     this.services.report({ _tag: "ClientStalled", ...this.who, unacknowledged, forMs, backlogBytes })
   }
 
@@ -111,11 +112,13 @@ export abstract class SessionReporter extends SessionHandle {
   /** The client has ended its connection, or its network has. */
   protected tellLeft(cause: Cause, reasonCode: number, reason: string): void {
     const by = "client" as const
+    this.state.counters.disconnects++
     this.services.report({ _tag: "ClientDisconnected", ...this.who, by, cause, reasonCode, reason })
   }
 
   /** We have ended the connection. */
   protected tellClosed({ cause, reasonCode, ...ending }: Ending): void {
+    this.state.counters.disconnects++
     const why = { cause: cause ?? causeOf(reasonCode), reasonCode, ...ending }
     this.services.report({ _tag: "ClientDisconnected", ...this.who, by: "server", ...why })
   }

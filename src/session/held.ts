@@ -43,6 +43,7 @@ export const holdSubscription = (
   const held = (state.subscriptions ??= new Map())
   const existed = held.has(topicFilter)
   held.set(topicFilter, subscription)
+  state.counters.subscribed++
   if (!existed && isShared(topicFilter)) state.sharedHeld++
   return existed
 }
@@ -50,6 +51,7 @@ export const holdSubscription = (
 /** Gives a subscription up. False when there was none. */
 export const dropSubscription = (state: SessionState, topicFilter: string): boolean => {
   if (state.subscriptions?.delete(topicFilter) !== true) return false
+  state.counters.unsubscribed++
   if (isShared(topicFilter)) state.sharedHeld--
   return true
 }

@@ -10,6 +10,7 @@
 import type { Ack, Publish, Topic } from "../protocol/Packet.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { Publication } from "../router/Publication.ts"
+import type { Counters } from "../telemetry/Counters.ts"
 import type { MessageContent } from "../tenant/policy/MessageChange.ts"
 import { isAnswered, type PublishVerdict } from "../tenant/policy/Verdict.ts"
 import { AckLedger } from "./AckLedger.ts"
@@ -22,8 +23,7 @@ import { askAboutPublish, isRefusal, screened } from "./screening.ts"
 import { traceReceived, withoutTrace } from "./tracing.ts"
 
 export const onPublish = (state: SessionState, packet: Publish, nowMs: number, out: SessionOutputs): void => {
-  state.counters.messagesReceived++
-  state.counters.bytesReceived += packet.payloadEnd - packet.payloadStart
+  countReceived(state.counters, packet)
   if (packet.qos > 0 && !admit(state, packet, out)) return
   const topic = resolveTopic(state, packet, out)
   if (topic === undefined) return
@@ -67,6 +67,22 @@ export const onPublish = (state: SessionState, packet: Publish, nowMs: number, o
     state.parked = { _tag: "PublishPolicy", packet, message }
     out.askPolicy([answer])
   }
+}
+
+const countReceived = (counters: Counters, { payloadEnd, payloadStart, qos, retain }: Publish): void => {
+  const bytes = payloadEnd - payloadStart
+  counters.messagesReceived++
+  counters.bytesReceived += bytes
+  if (qos === 1) {
+    counters.messagesReceivedQos1++
+    counters.bytesReceivedQos1 += bytes
+  } else if (qos === 2) {
+    counters.messagesReceivedQos2++
+    counters.bytesReceivedQos2 += bytes
+  }
+  if (!retain) return
+  counters.retainedReceived++
+  counters.retainedBytesReceived += bytes
 }
 
 /** A PUBLISH as the client sent it, and the message that is to be routed. */

@@ -57,6 +57,8 @@ export const onRetainedPage = (
   for (const publication of page.publications) {
     // [MQTT-3.8.3-3]
     if (replay.noLocal && publication.publisherId === state.clientId) continue
+    state.counters.retainedSent++
+    state.counters.retainedBytesSent += publication.payloadBytes
     deliver(state, { publication, options: replay.options, isHeld: false }, nowMs, out)
   }
   // Not before: a delivery pumps, and would ask for the same page again.

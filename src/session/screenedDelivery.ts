@@ -23,7 +23,10 @@ export interface AwaitedVerdict {
   readonly verdict: DeliverVerdict | undefined
 }
 
-/** What leaves in a publication's place; `withheld` it does not leave, `awaited` it cannot be said yet. */
+/**
+ * What leaves in a publication's place; `withheld` it does not leave; `awaited` that cannot be said yet, and its
+ * line is held up.
+ */
 export type Outgoing = Publication | "withheld" | "awaited"
 
 export const outgoing = (
@@ -36,9 +39,10 @@ export const outgoing = (
   if (hook === undefined) return publication
   const awaited = state.awaitedVerdicts?.[line]
   if (awaited !== undefined) {
-    if (awaited.verdict === undefined || awaited.publication !== publication) return "awaited"
+    if (awaited.verdict === undefined) return "awaited"
     state.awaitedVerdicts = { ...state.awaitedVerdicts, [line]: undefined }
-    return judged(state, publication, awaited.verdict, out)
+    // Else it was about a message that has gone from the head meanwhile: expired, or dropped for a newer one.
+    if (awaited.publication === publication) return judged(state, publication, awaited.verdict, out)
   }
   const view = new MessageView(publication, {
     publisherId: publication.publisherId,
@@ -68,10 +72,9 @@ export const onDeliveryVerdict = (
   if (awaited === undefined) return
   state.awaitedVerdicts = { ...state.awaitedVerdicts, [line]: { ...awaited, verdict } }
   pump()
-  // The message has gone meanwhile, or cannot leave now and is asked about again when it can.
-  if (state.awaitedVerdicts[line]?.verdict !== verdict) return
-  state.awaitedVerdicts = { ...state.awaitedVerdicts, [line]: undefined }
-  pump()
+  // It has gone and nothing is behind it, or it cannot leave now and is asked about again when it can.
+  if (state.awaitedVerdicts[line]?.verdict === verdict)
+    state.awaitedVerdicts = { ...state.awaitedVerdicts, [line]: undefined }
 }
 
 const judged = (

@@ -6,6 +6,7 @@
 import type { PublishHeader } from "../protocol/PublishWriter.ts"
 import type { Publication } from "../router/Publication.ts"
 import type { DeliveryOptions } from "../router/Subscriber.ts"
+import type { Counters } from "../telemetry/Counters.ts"
 import { sentEvent } from "./debugEvents.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
 import { maySend, paySent } from "./throttleSending.ts"
@@ -72,8 +73,7 @@ export const send = (
       : traceDelivery(state, publication, publication.traceContext, header, out.tracing)
   if (out.sendPublish(traced?.publication ?? publication, header)) {
     if (traced !== undefined) tracedSent(state, header, traced.span)
-    state.counters.messagesSent++
-    state.counters.bytesSent += publication.payloadBytes
+    countSent(state.counters, publication.payloadBytes, header)
     if (state.quota?.limitsSending === true) paySent(state, publication, nowMs, out)
     if (state.settings.debugEvents) out.tell(sentEvent(publication, header))
     return true
@@ -84,4 +84,20 @@ export const send = (
   state.counters.droppedTooLarge++
   out.dropped(publication.topic.name, "too-large", header.qos)
   return false
+}
+
+const countSent = (counters: Counters, bytes: number, { dup, qos }: PublishHeader): void => {
+  counters.messagesSent++
+  counters.bytesSent += bytes
+  if (qos === 0) return
+  if (qos === 1) {
+    counters.messagesSentQos1++
+    counters.bytesSentQos1 += bytes
+  } else {
+    counters.messagesSentQos2++
+    counters.bytesSentQos2 += bytes
+  }
+  if (!dup) return
+  counters.messagesResent++
+  counters.bytesResent += bytes
 }

@@ -64,7 +64,8 @@ export const mayTake = (
   out: SessionOutputs
 ): boolean => {
   const { quota } = state
-  if (quota === undefined) return true
+  if (quota === undefined || (packet._tag === "Publish" && passesAtOnce(state, quota, packet, nowMs)))
+    return true
   const waiting = step(state, quota, { packet, stage: "own" }, nowMs, out)
   if (waiting === undefined) return true
   state.parked = waiting.parked
@@ -96,6 +97,23 @@ interface Waiting {
   readonly resource: QuotaResource | undefined
 }
 
+/**
+ * The way of a message that nothing holds up, without a step of its own for each stage: a third of the cost
+ * (Bun 1.4.5, 2026-11).
+ */
+const passesAtOnce = (state: SessionState, quota: TenantQuota, packet: Publish, nowMs: number): boolean => {
+  const { publishing, retaining } = quota
+  const { bytesIn, publishes } = ratesOf(state, quota)
+  if (publishes.isInDebt(nowMs) || bytesIn.isInDebt(nowMs)) return false
+  if (!publishing.isOpen(nowMs) || (packet.retain && !retaining.isOpen(nowMs))) return false
+  const bytes = sizeOf(packet)
+  publishes.take(1, nowMs)
+  bytesIn.take(bytes, nowMs)
+  if (publishing.isLimited) publishing.pay(1, bytes, nowMs)
+  if (packet.retain && retaining.isLimited) retaining.pay(1, bytes, nowMs)
+  return true
+}
+
 /** Takes the packet as far as it may go; undefined when that is all the way. */
 const step = (
   state: SessionState,
@@ -109,7 +127,7 @@ const step = (
     const count = packet._tag === "Subscribe" ? packet.subscriptions.length : packet.topicFilters.length
     return pass(gate, { packet, stage: "tenant", count, bytes: 0 }, nowMs, out)
   }
-  const bytes = packet.payloadEnd - packet.payloadStart + sizeOfHeader(packet)
+  const bytes = sizeOf(packet)
   if (stage === "own") {
     const waiting = payOwn(ratesOf(state, quota), { packet, bytes }, nowMs)
     if (waiting !== undefined) return waiting
@@ -123,8 +141,8 @@ const step = (
 }
 
 /** Topic and properties weigh as well: else they would be the way around the limit. */
-const sizeOfHeader = ({ forwardedProperties, topic }: Publish): number =>
-  topic.bytes.length + forwardedProperties.length
+const sizeOf = ({ forwardedProperties, payloadEnd, payloadStart, topic }: Publish): number =>
+  payloadEnd - payloadStart + topic.bytes.length + forwardedProperties.length
 
 const payOwn = (
   { bytesIn, publishes }: SessionRates,

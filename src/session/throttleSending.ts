@@ -23,7 +23,7 @@ export const maySend = (state: SessionState, nowMs: number, out: SessionOutputs)
   }
   state.sendsAtMs = 0
   const { sending } = quota
-  if (!sending.isLimited || sending.enter(out, nowMs)) return true
+  if (sending.isOpen(nowMs) || sending.enter(out, nowMs)) return true
   if (!state.isInSendingLine) hold(state, "tenantOutboundBytesRate", nowMs)
   state.isInSendingLine = true
   return false
@@ -62,6 +62,7 @@ export const paySent = (
   if (quota === undefined) return
   ratesOf(state, quota).bytesOut.take(bytes, nowMs)
   state.isInSendingLine = false
+  if (!quota.sending.isLimited) return
   quota.sending.pay(1, bytes, nowMs)
   quota.sending.release(out, nowMs)
 }

@@ -27,10 +27,34 @@ export class Counters {
   persistentSubscriptions = 0
   sharedSubscriptions = 0
   connectsAccepted = 0
+  /** Connections of sessions that have ended, for whatever reason. */
+  disconnects = 0
+  /** Filters that were granted, and that were given up. */
+  subscribed = 0
+  unsubscribed = 0
+  /** Clients that left unacknowledged what they were sent for too long. */
+  clientsStalled = 0
   messagesReceived = 0
   bytesReceived = 0
+  /** Of those, and of their payload, what came at QoS 1 and 2. */
+  messagesReceivedQos1 = 0
+  messagesReceivedQos2 = 0
+  bytesReceivedQos1 = 0
+  bytesReceivedQos2 = 0
   messagesSent = 0
   bytesSent = 0
+  messagesSentQos1 = 0
+  messagesSentQos2 = 0
+  bytesSentQos1 = 0
+  bytesSentQos2 = 0
+  /** Of those that were sent: again, with DUP; and retained ones, to who has just subscribed. */
+  messagesResent = 0
+  bytesResent = 0
+  retainedSent = 0
+  retainedBytesSent = 0
+  /** Messages that came with RETAIN. */
+  retainedReceived = 0
+  retainedBytesReceived = 0
   /** Publications that matched no subscription. */
   messagesUnmatched = 0
   droppedQueueFull = 0

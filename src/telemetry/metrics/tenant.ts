@@ -70,10 +70,59 @@ export const tenantRows: ReadonlyArray<Row> = [
   gauge("retained.messages", "{message}", "Retained messages", ["retainedMessages", {}]),
   gauge("retained.size", "By", "What those weigh", ["retainedBytes", {}]),
   counter("connects", "{connect}", "CONNECTs that were accepted", ["connectsAccepted", {}]),
+  counter("disconnects", "{connection}", "Connections that have ended", ["disconnects", {}]),
+  counter(
+    "filters",
+    "{filter}",
+    "Filters that were granted, and that were given up",
+    ["subscribed", { request: "subscribe" }],
+    ["unsubscribed", { request: "unsubscribe" }]
+  ),
+  counter("clients.stalled", "{client}", "Clients that did not acknowledge for too long", [
+    "clientsStalled",
+    {}
+  ]),
   counter("messages.received", "{message}", "PUBLISHes from clients", ["messagesReceived", {}]),
-  counter("received", "By", "Payload of those", ["bytesReceived", {}]),
+  counter(
+    "messages.received.acknowledged",
+    "{message}",
+    "Those of QoS 1 and 2",
+    ["messagesReceivedQos1", { qos: "1" }],
+    ["messagesReceivedQos2", { qos: "2" }]
+  ),
+  counter("received", "By", "Payload from clients", ["bytesReceived", {}]),
+  counter(
+    "received.acknowledged",
+    "By",
+    "That of QoS 1 and 2",
+    ["bytesReceivedQos1", { qos: "1" }],
+    ["bytesReceivedQos2", { qos: "2" }]
+  ),
   counter("messages.sent", "{message}", "PUBLISHes to clients", ["messagesSent", {}]),
-  counter("sent", "By", "Payload of those", ["bytesSent", {}]),
+  counter(
+    "messages.sent.acknowledged",
+    "{message}",
+    "Those of QoS 1 and 2",
+    ["messagesSentQos1", { qos: "1" }],
+    ["messagesSentQos2", { qos: "2" }]
+  ),
+  counter("sent", "By", "Payload to clients", ["bytesSent", {}]),
+  counter(
+    "sent.acknowledged",
+    "By",
+    "That of QoS 1 and 2",
+    ["bytesSentQos1", { qos: "1" }],
+    ["bytesSentQos2", { qos: "2" }]
+  ),
+  counter("messages.resent", "{message}", "Messages that were sent again, with DUP", ["messagesResent", {}]),
+  counter("resent", "By", "Payload of those", ["bytesResent", {}]),
+  counter("retained.received", "{message}", "Messages that came with RETAIN", ["retainedReceived", {}]),
+  counter("retained.received.payload", "By", "Payload of those", ["retainedBytesReceived", {}]),
+  counter("retained.sent", "{message}", "Retained messages that a subscription brought", [
+    "retainedSent",
+    {}
+  ]),
+  counter("retained.sent.payload", "By", "Payload of those", ["retainedBytesSent", {}]),
   counter("messages.unmatched", "{message}", "Messages that nobody subscribed to", ["messagesUnmatched", {}]),
   counter(
     "messages.dropped",
