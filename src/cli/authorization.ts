@@ -1,6 +1,6 @@
 /**
- * What clients may do, as a configuration describes it: by files of rules, by a service that is asked, by what
- * their credentials grant. What there is of these must all allow.
+ * What clients may do, as a configuration describes it: by files of rules, by a service that is asked, by
+ * what their credentials grant. What there is of these must all allow.
  */
 
 import type * as FileSystem from "@effect/platform/FileSystem"

@@ -1,4 +1,4 @@
-/** The log of `heddle start`: its form, and how much of it there is, which may change while the broker runs. */
+/** The log of `heddle start`: its form, and how much there is of it, which may change as the broker runs. */
 
 import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"

@@ -168,8 +168,8 @@ const Guard = Schema.Struct({
 export const Authentication = Schema.Struct({
   methods: describe(
     wordsOf("password-file", "users", "jwt", "certificate", "http", "scram"),
-    "How clients authenticate: `users` by the directory of `heddle users`, which does SCRAM-SHA-256 as well. " +
-      "Asked in this order; the first that knows a client decides, nobody means no",
+    "How clients authenticate: `users` by the directory of `heddle users`, which does SCRAM-SHA-256 as " +
+      "well. Asked in this order; the first that knows a client decides, nobody means no",
     []
   ),
   anonymous: describe(

@@ -154,8 +154,8 @@ const resolveListener = (name: string, found: Found, entries: Entries): void => 
 const allowedTransport = listenerLeaves.find((leaf) => leaf.path === "transport")!.facts.allowed
 
 /**
- * A tenant has its state and what is said of it; the rest is what `session` says for all. There may be tens of
- * thousands, so only keys that are there are looked at, and each is decoded once.
+ * A tenant has its state and what is said of it; the rest is what `session` says for all. There may be tens
+ * of thousands, so only keys that are there are looked at, and each is decoded once.
  */
 const resolveTenants = (names: ReadonlySet<string>, found: Found, entries: Entries): Overrides => {
   const said = new Map([...names].map((name): [string, Set<string>] => [name, new Set(["state"])]))
