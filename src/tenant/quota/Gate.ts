@@ -74,6 +74,14 @@ export class Gate {
     return mayPass
   }
 
+  /** Whether whoever comes passes at once, which needs no `release` then. */
+  isOpen(nowMs: number): boolean {
+    if (!this.isLimited) return true
+    if (!this.isFree) return false
+    for (const bucket of this.buckets) if (bucket.isInDebt(nowMs)) return false
+    return true
+  }
+
   /** Takes what a passage costs. */
   pay(count: number, bytes: number, nowMs: number): void {
     this.paid.count?.take(count, nowMs)

@@ -37,6 +37,8 @@ export class TokenBucket {
   /** Takes that many, also where there are not so many left. */
   take(tokens: number, nowMs: number): void {
     if (this.rate.perSecond === 0) this.tokens = undefined
+    // Of many messages in one instant only the first has to look at the time.
+    else if (nowMs === this.filledAtMs && this.tokens !== undefined) this.tokens -= tokens
     else this.tokens = this.fill(nowMs) - tokens
   }
 
@@ -47,7 +49,9 @@ export class TokenBucket {
   }
 
   isInDebt(nowMs: number): boolean {
-    return this.tokens !== undefined && this.rate.perSecond > 0 && this.fill(nowMs) <= -NOTHING
+    // Time pays in and takes nothing out: who was out of debt once still is.
+    if (this.tokens === undefined || this.tokens > -NOTHING) return false
+    return this.rate.perSecond > 0 && this.fill(nowMs) <= -NOTHING
   }
 
   /** Pays in what has accrued; what there is then, negative in debt. */
