@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
+import manifest from "../package.json" with { type: "json" }
 import { Dispatcher } from "./actor/Dispatcher.ts"
 import { Timekeeper } from "./actor/Timekeeper.ts"
 import { Authenticator, type Identity, soundStep } from "./auth/Authenticator.ts"
@@ -59,6 +60,7 @@ import { policyOf } from "./tenant/policy/governed.ts"
 import { TenantPolicy } from "./tenant/policy/TenantPolicy.ts"
 import { keepUsageLedger } from "./tenant/quota/UsageLedger.ts"
 import { restoreTenants } from "./tenant/restoreTenants.ts"
+import { publishSystemTopics } from "./tenant/SystemTopics.ts"
 import type { TenantContext } from "./tenant/TenantContext.ts"
 import { TenantDirectory } from "./tenant/TenantDirectory.ts"
 import { makeTenants, type Tenants } from "./tenant/Tenants.ts"
@@ -253,6 +255,7 @@ const make = (
     const tenants = yield* makeTenants(context, options)
     yield* meterTenants(tenants, usage)
     events.publishTo((tenant) => tenants.find(tenant))
+    yield* publishSystemTopics(tenants, manifest.version)
     yield* restoreTenants(tenants)
     yield* serveNodes(
       (forwarded, settled) => tenants.find(forwarded.tenant)?.takeForwarded(forwarded, settled) === true

@@ -39,7 +39,7 @@ import { Counters } from "../telemetry/Counters.ts"
 import { absentIdentity, absentPermissions } from "./absentClient.ts"
 import { refusalOfConnect, wantsPersistence } from "./admission.ts"
 import { Drain } from "./Drain.ts"
-import { jsonPublication } from "./jsonPublication.ts"
+import { ownPublication } from "./ownPublication.ts"
 import type { Policy } from "./policy/TenantPolicy.ts"
 import { makeQuota } from "./QuotaDeadline.ts"
 import type { TenantQuota } from "./quota/TenantQuota.ts"
@@ -211,9 +211,14 @@ export class Tenant implements Behaviour<TenantMessage> {
     return false
   }
 
-  /** Publishes JSON of the broker's own to the tenant's clients. False when the router has no room. */
+  /** Publishes a text of the broker's own to the tenant's clients. False when the router has no room. */
+  publishText(topic: string, text: string): boolean {
+    return this.router.publish(ownPublication(topic, text, "text"))
+  }
+
+  /** The same of JSON. */
   publishJson(topic: string, json: string): boolean {
-    return this.router.publish(jsonPublication(topic, json))
+    return this.router.publish(ownPublication(topic, json, "json"))
   }
 
   /** Ends a session and forgets all it holds, whoever is connected to it. */

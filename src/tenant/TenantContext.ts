@@ -45,7 +45,15 @@ export interface TenantContext {
 export interface RouterPart
   extends Pick<
     RouterOptions,
-    "tenant" | "runQueue" | "wheel" | "fork" | "settings" | "counters" | "quota" | "onDefect"
+    | "tenant"
+    | "runQueue"
+    | "wheel"
+    | "fork"
+    | "settings"
+    | "counters"
+    | "quota"
+    | "onDefect"
+    | "judgePublishers"
   > {
   readonly durability: () => DurabilityLevel
 }

@@ -272,6 +272,12 @@ export const tenantShare = {
     meaning: "Publish the tenant's events below its own `$SYS/events/`",
     applies: "live"
   }),
+  systemTopics: setting(oneOf("none", "own", "all"), {
+    default: "own",
+    meaning:
+      "Numbers that are published below `$SYS/broker/` every ten seconds: none, the tenant's own, or those of the whole broker",
+    applies: "live"
+  }),
   tracePropagation: setting(oneOf("inject", "forward", "strip"), {
     default: "inject",
     meaning:

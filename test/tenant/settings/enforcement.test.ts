@@ -23,6 +23,7 @@ const elsewhere: Readonly<Record<string, string>> = {
   retainedPublisherCheck: "test",
   debugEvents: "test/events",
   eventTopics: "test/events",
+  systemTopics: "test/telemetry",
   tracePropagation: "test/telemetry",
   burstSeconds: "test/tenant/quota",
   publishRate: "test/tenant/quota",
