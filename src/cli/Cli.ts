@@ -1,8 +1,8 @@
 /**
  * The command line: `heddle`, `heddle start`, `heddle config`, `heddle check`, and the commands that look
- * after users and the database: `heddle passwd`, `heddle backup`, `heddle restore`, `heddle db check`,
- * `heddle db stats` and `heddle usage`; and those that ask a broker that runs: `heddle tenants`,
- * `heddle clients`, `heddle explain` and others.
+ * after users and the database: `heddle passwd`, `heddle users`, `heddle backup`, `heddle restore`,
+ * `heddle db check`, `heddle db stats` and `heddle usage`; and those that ask a broker that runs:
+ * `heddle tenants`, `heddle clients`, `heddle explain` and others.
  *
  * It reads the configuration and prints; running a broker is the `start` that it is given. Whatever goes
  * wrong is told here, once: a mistake of the user's as its message, a defect with its cause. So the caller
@@ -36,6 +36,7 @@ import { checkFiles } from "./listeners.ts"
 import { passwdCommand } from "./passwd.ts"
 import type { Configuration } from "./reload.ts"
 import { usageCommand } from "./usage.ts"
+import { usersCommand } from "./users.ts"
 
 export const version: string = manifest.version
 
@@ -85,6 +86,7 @@ const footer = HelpDoc.blocks([
   HelpDoc.p("heddle config > heddle.yaml              begin a file with what is in force"),
   HelpDoc.p("heddle check heddle.yaml                 list everything that is wrong with a file"),
   HelpDoc.p("heddle passwd passwords ada              set a user's password"),
+  HelpDoc.p("heddle users add ada --tenant acme       let somebody in by authentication method users"),
   HelpDoc.p("heddle backup monday.db                  copy the database while the broker runs"),
   HelpDoc.p("heddle restore monday.db                 bring it back, with the broker stopped"),
   HelpDoc.p("heddle db stats                          see what the database holds"),
@@ -159,6 +161,7 @@ const rootCommand = <E, R>(
     configCommand,
     checkCommand,
     passwdCommand(),
+    usersCommand(databaseAccess),
     ...databaseCommands(databaseAccess),
     usageCommand(databaseAccess),
     ...controlCommands(databaseAccess)

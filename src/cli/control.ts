@@ -67,7 +67,7 @@ export const callControl = <A, I>(
   })
 
 /** What is wrong in particular stands below what is wrong. */
-const told = ({ code, message, problems }: (typeof Refusal.Type)["error"]): AdministrationError => {
+export const told = ({ code, message, problems }: (typeof Refusal.Type)["error"]): AdministrationError => {
   const list = problems.map((problem) => `\n  ${problem.key}: ${problem.message}`)
   return new AdministrationError({ code, message: `${message}${list.join("")}`, problems })
 }
