@@ -32,6 +32,7 @@ export interface PublicationOrigin {
   readonly receivedAtMs: number
   /** Where the publisher itself is not at hand. */
   readonly publisherId?: string
+  readonly publisherPrincipal?: string | undefined
 }
 
 export class Publication implements PublishContent {
@@ -48,6 +49,8 @@ export class Publication implements PublishContent {
   publisher: Publisher | undefined
   /** "" for the broker's own messages. */
   readonly publisherId: string
+  /** Whose right to publish it may be asked for again: of a retained message, where it is known. */
+  readonly publisherPrincipal: string | undefined
   readonly packetId: number
   readonly epoch: number
   /** Milliseconds since the epoch; 0 for one that an earlier broker, or another node, has received. */
@@ -82,6 +85,9 @@ export class Publication implements PublishContent {
     this.retain = header.retain
     this.publisher = origin.publisher
     this.publisherId = origin.publisher?.clientId ?? origin.publisherId ?? ""
+    this.publisherPrincipal = header.retain
+      ? (origin.publisherPrincipal ?? origin.publisher?.principal)
+      : undefined
     this.packetId = origin.packetId
     this.epoch = origin.epoch
     this.receivedAtMs = origin.receivedAtMs
@@ -108,7 +114,8 @@ export class Publication implements PublishContent {
   /** `publisher` hears whether it is safe; else nobody waits for that. */
   static fromStored(message: StoredMessage, publisher?: Publisher): Publication {
     if (message instanceof Publication) return message
-    const { expiresAtMs, forwardedProperties, payload, publisherId, qos, retain, topic } = message
+    const { expiresAtMs, forwardedProperties, payload, publisherId, publisherPrincipal, qos, retain, topic } =
+      message
     const content = {
       topic,
       source: payload,
@@ -118,7 +125,7 @@ export class Publication implements PublishContent {
     }
     const header = { qos, retain, messageExpiryInterval: expiresAtMs === 0 ? -1 : expiresAtMs / 1000 }
     const packetId = publisher === undefined ? 0 : 1
-    const origin = { publisher, publisherId, packetId, epoch: 0, receivedAtMs: 0 }
+    const origin = { publisher, publisherId, publisherPrincipal, packetId, epoch: 0, receivedAtMs: 0 }
     const publication = new Publication(content, header, origin)
     publication.traceContext = message.traceContext
     return publication

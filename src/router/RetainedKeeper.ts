@@ -31,7 +31,17 @@ export interface RetainedKeeperOptions {
   readonly counters: Counters
   /** What the tenant has of rates; undefined where it has none. */
   readonly quota?: TenantQuota | undefined
+  /**
+   * Hands on those of the messages whose publishers may still publish them, at once or later; undefined where
+   * nobody asks.
+   */
+  readonly judgePublishers?: JudgePublishers | undefined
 }
+
+export type JudgePublishers = (
+  publications: ReadonlyArray<Publication>,
+  then: (allowed: ReadonlyArray<Publication>) => void
+) => void
 
 export class RetainedKeeper {
   private readonly messages: RetainedMessages
@@ -103,7 +113,11 @@ export class RetainedKeeper {
   replay(request: RetainedRequest, nowMs: number): number {
     const publications: Array<Publication> = []
     const cursor = this.messages.page(request, nowMs, publications)
-    request.subscriber.retainedPage({ _tag: "RetainedPage", publications, request, cursor })
+    const give = (publications: ReadonlyArray<Publication>) =>
+      request.subscriber.retainedPage({ _tag: "RetainedPage", publications, request, cursor })
+    const { judgePublishers, settings } = this.options
+    if (judgePublishers === undefined || !settings.retainedPublisherCheck) give(publications)
+    else judgePublishers(publications, give)
     return publications.length
   }
 

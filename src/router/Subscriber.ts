@@ -37,6 +37,8 @@ export interface Delivery {
 
 export interface Publisher {
   readonly clientId: string
+  /** Who it is; undefined for one that is not a client. */
+  readonly principal?: string
   /**
    * The router is done with a QoS 1 or 2 publication: Success, No matching subscribers, or why it was not
    * accepted.

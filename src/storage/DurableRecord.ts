@@ -19,6 +19,8 @@ export interface StoredMessage {
   readonly expiresAtMs: number
   /** Who published it; "" for the broker itself. */
   readonly publisherId: string
+  /** Of a retained message: who that was, so that it can be asked again whether it may publish it. */
+  readonly publisherPrincipal?: string | undefined
   /** The trace that it belongs to, as its tracer writes it; undefined when it is not traced. */
   readonly traceContext: string | undefined
 }

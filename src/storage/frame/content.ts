@@ -12,17 +12,19 @@ import type { ByteReader } from "./ByteReader.ts"
 import type { ByteWriter } from "./ByteWriter.ts"
 
 /** Bits of a message's first byte; the lowest two are its QoS. The others are 0 until a later version. */
-const Bit = { Retain: 4, Expires: 8, Properties: 16, Traced: 32 } as const
-const knownBits = 63
+const Bit = { Retain: 4, Expires: 8, Properties: 16, Traced: 32, Principal: 64 } as const
+const knownBits = 127
 
 export const writeMessage = (writer: ByteWriter, message: StoredMessage): void => {
   const { expiresAtMs, forwardedProperties, payload, publisherId, qos, retain, topic, traceContext } = message
+  const { publisherPrincipal } = message
   writer.byte(
     qos |
       (retain ? Bit.Retain : 0) |
       (expiresAtMs === 0 ? 0 : Bit.Expires) |
       (forwardedProperties.length === 0 ? 0 : Bit.Properties) |
-      (traceContext === undefined ? 0 : Bit.Traced)
+      (traceContext === undefined ? 0 : Bit.Traced) |
+      (publisherPrincipal === undefined ? 0 : Bit.Principal)
   )
   if (expiresAtMs !== 0) writer.number(expiresAtMs)
   writer.binary(topic.bytes)
@@ -30,6 +32,7 @@ export const writeMessage = (writer: ByteWriter, message: StoredMessage): void =
   if (forwardedProperties.length > 0) writer.binary(forwardedProperties)
   writer.text(publisherId)
   if (traceContext !== undefined) writer.text(traceContext)
+  if (publisherPrincipal !== undefined) writer.text(publisherPrincipal)
 }
 
 const flagsOf = (reader: ByteReader): number => {
@@ -55,6 +58,7 @@ export const readMessage = (reader: ByteReader): StoredMessage => {
     forwardedProperties: (flags & Bit.Properties) === 0 ? noBytes : reader.binary(),
     publisherId: reader.text(),
     traceContext: (flags & Bit.Traced) === 0 ? undefined : reader.text(),
+    ...((flags & Bit.Principal) !== 0 && { publisherPrincipal: reader.text() }),
     qos: (flags & 3) as Qos,
     retain: (flags & Bit.Retain) !== 0
   }
