@@ -12,6 +12,7 @@ const said: Readonly<Record<string, ReadonlyArray<string>>> = {
   "embedded.ts": ["greetings/world: hello from inside"],
   "enhancedAuthentication.ts": ["connected by HMAC-NONCE: true"],
   "inMemory.ts": ["inside: no socket was harmed"],
+  "oneTrace.ts": ["take an order\n  publish\n    route\n    deliver\n      ship the order\n"],
   "redirect.ts": ["CONNACK 0x9c, go to eu.example.com:1883"],
   "tokens.ts": [
     "lamp published to lamps/1",
