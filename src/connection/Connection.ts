@@ -313,6 +313,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
       if (written < 0) return sink.release()
       this.isStalled = written < sink.length
       sink.consume(written)
+      this.context.dispatcher.wrote(written)
     }
     if (this.isClosing && !this.isStalled) this.wire.end()
   }
@@ -341,6 +342,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     const { bytes } = frame
     addressFrame(frame, firstByte, packetId)
     const written = this.wire.write(bytes, 0, bytes.length)
+    this.context.dispatcher.wrote(written)
     if (written >= 0 && written < bytes.length) {
       this.isStalled = true
       this.sink.write(bytes.subarray(written))

@@ -47,6 +47,8 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
 
   turn(mail: Mailbox<SessionMessage>, budget: number): number {
     const nowMs = this.services.nowMs()
+    const { counters } = this.state
+    const sentBefore = counters.messagesSent
     let spent = 0
     this.hasYielded = false
     while (spent < budget && !this.hasYielded) {
@@ -59,7 +61,8 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
     this.tellDrops(false)
     watchStall(this.state, nowMs)
     this.arm()
-    return Math.max(1, spent)
+    // One word of a client that there is room, or that it is back, may send a thousand messages off.
+    return Math.max(1, spent, counters.messagesSent - sentBefore)
   }
 
   private handle(message: SessionMessage, nowMs: number, budget: number): number {
