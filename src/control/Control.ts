@@ -2,7 +2,6 @@
 
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Option from "effect/Option"
 import { Broker } from "../Broker.ts"
 import { Explain } from "../explain/Explain.ts"
 import type { AdministrationError } from "./AdministrationError.ts"
@@ -13,8 +12,6 @@ import { type ControlUnavailable, serveControl } from "./ControlServer.ts"
 import { clientRoutes } from "./clientRoutes.ts"
 import { TenantAdmin } from "./TenantAdmin.ts"
 import { tenantRoutes } from "./tenantRoutes.ts"
-import { UserAdmin } from "./UserAdmin.ts"
-import { userRoutes } from "./userRoutes.ts"
 
 export interface ControlOptions {
   readonly path: string
@@ -35,13 +32,10 @@ export const layerControl = ({
   Layer.scopedDiscard(
     Effect.gen(function* () {
       const broker = yield* Broker
-      // Only where there is a user directory.
-      const users = yield* Effect.serviceOption(UserAdmin)
       const all = [
         ...tenantRoutes(yield* TenantAdmin),
         ...banRoutes(yield* BanAdmin),
         ...clientRoutes(broker, yield* Explain),
-        ...Option.match(users, { onNone: () => [], onSome: userRoutes }),
         ...(reload === undefined ? [] : [{ method: "POST", path: "/reload", handle: () => reload } as const]),
         ...routes
       ]

@@ -18,8 +18,6 @@ import { Actor, type Behaviour, type ForkChild } from "../actor/Actor.ts"
 import type { DeadlineWheel } from "../actor/DeadlineWheel.ts"
 import type { RunQueue } from "../actor/Dispatcher.ts"
 import type { Mailbox } from "../actor/Mailbox.ts"
-import type { Identity } from "../auth/Authenticator.ts"
-import type { Permissions } from "../auth/Authorizer.ts"
 import type { ForwardedMessage } from "../cluster/BusFrame.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { Publication } from "../router/Publication.ts"
@@ -27,11 +25,9 @@ import type { Router } from "../router/Router.ts"
 import type { RouteView } from "../router/RouterMessage.ts"
 import type { RoutingCensus } from "../router/RoutingTable.ts"
 import type { Ending } from "../session/Link.ts"
-import { Session } from "../session/Session.ts"
+import type { Session } from "../session/Session.ts"
 import type { SessionHandle } from "../session/SessionHandle.ts"
 import type { Attach } from "../session/SessionMessage.ts"
-import type { SessionServices } from "../session/SessionServices.ts"
-import { SessionState } from "../session/SessionState.ts"
 import type { StoredMessage } from "../storage/DurableRecord.ts"
 import type { StoredSession } from "../storage/DurableState.ts"
 import type { TenantState } from "../storage/TenantStore.ts"
@@ -45,25 +41,15 @@ import { makeQuota } from "./QuotaDeadline.ts"
 import type { TenantQuota } from "./quota/TenantQuota.ts"
 import { Reauthorization } from "./Reauthorization.ts"
 import { RetainedPublishers } from "./RetainedPublishers.ts"
-import { deleted, moved, refusalOf, suspended } from "./standing.ts"
+import { SessionTable } from "./SessionTable.ts"
+import { moved, refusalOf, suspended } from "./standing.ts"
 import { makeRouter, makeSessionServices, type TenantContext } from "./TenantContext.ts"
 import type { Admit, AttachRefused, TenantMessage } from "./TenantMessage.ts"
 import type { TenantSettings } from "./TenantSettings.ts"
 
-interface Entry {
-  readonly session: Session
-  /** Attachments sent to the session: it has ended for good only when it has seen them all. */
-  attaches: number
-}
-
 export class Tenant implements Behaviour<TenantMessage> {
   readonly counters = new Counters()
-  private readonly sessions = new Map<string, Entry>()
-  /**
-   * The highest epoch of the sessions that have gone. Those that come begin above it: what a session has left
-   * behind, a will that is yet to be allowed for instance, must not be taken for its successor's.
-   */
-  private lastEpoch = 0
+  private readonly sessions: SessionTable
   private standing: TenantState = "active"
   private drain: Drain<Session> | undefined
   /** Its own, changed in place: those who read a setting when they need it see the change. */
@@ -73,7 +59,6 @@ export class Tenant implements Behaviour<TenantMessage> {
   private readonly wheel: DeadlineWheel
   private readonly router: Router
   readonly quota: TenantQuota
-  private readonly services: SessionServices
   private readonly reauthorization: Reauthorization
   private readonly publishers: RetainedPublishers
   /** What it says of its clients; undefined when it says nothing. */
@@ -116,18 +101,30 @@ export class Tenant implements Behaviour<TenantMessage> {
       tenant: id,
       services: context.services,
       fork,
-      sessionOf: (clientId) => this.sessions.get(clientId)?.session
+      sessionOf: (clientId) => this.sessions.find(clientId)
     })
     this.actor = this.makeActor()
-    this.services = makeSessionServices(context, {
+    const services = makeSessionServices(context, {
       fork,
       durability,
       ended: (session, attaches) => this.actor.signal({ _tag: "Ended", session, attaches }),
       failed: (session) => this.actor.signal({ _tag: "Failed", session })
     })
+    const { counters, policy, quota, router, runQueue, wheel } = this
+    this.sessions = new SessionTable({
+      settings: this.settings,
+      counters,
+      policy,
+      quota,
+      router,
+      runQueue,
+      wheel,
+      fork,
+      services
+    })
     this.reauthorization = new Reauthorization({
-      sessions: () => [...this.sessions.values()].map(({ session }) => session),
-      permissions: this.services.permissions,
+      sessions: () => [...this.sessions.all()],
+      permissions: services.permissions,
       fork
     })
   }
@@ -166,7 +163,7 @@ export class Tenant implements Behaviour<TenantMessage> {
   /** Takes up a stored session. Before the tenant serves anybody. */
   restore(stored: StoredSession): void {
     const identity = absentIdentity(this.id, stored)
-    const { session } = this.add(identity, absentPermissions(identity, this.context.services))
+    const session = this.sessions.add(identity, absentPermissions(identity, this.context.services))
     session.restore(stored)
     this.reauthorization.restored(session)
   }
@@ -232,20 +229,13 @@ export class Tenant implements Behaviour<TenantMessage> {
   }
 
   /** Whom its sessions belong to, and how they are at a glance. Live: read, do not keep. */
-  *clients(): Iterable<SessionHandle> {
-    for (const { session } of this.sessions.values()) yield session
+  clients(): Iterable<SessionHandle> {
+    return this.sessions.all()
   }
 
   /** Asks the router who gets what is published to a topic. */
   inspectRoute(topic: string, reply: (view: RouteView) => void): void {
     this.router.signal({ _tag: "Inspect", topic, reply })
-  }
-
-  /** Closes every connection of the tenant, also of those who are on their way in. */
-  closeAll(ending: Ending): void {
-    for (const { session } of this.sessions.values()) {
-      if (!session.isIdle) session.signal({ _tag: "Close", ending })
-    }
   }
 
   get state(): TenantState {
@@ -262,7 +252,7 @@ export class Tenant implements Behaviour<TenantMessage> {
     Object.assign(this.settings, settings)
     this.runQueue.weight = settings.weight
     this.quota.settingsChanged(this.context.timekeeper.nowMs)
-    for (const { session } of this.sessions.values()) {
+    for (const session of this.sessions.all()) {
       if (session.isConnected) session.signal({ _tag: "SettingsChanged" })
     }
   }
@@ -273,9 +263,9 @@ export class Tenant implements Behaviour<TenantMessage> {
     this.standing = state
     this.drain?.stop()
     this.drain = undefined
-    if (state === "suspended") this.closeAll(suspended)
+    if (state === "suspended") this.sessions.closeAll(suspended)
     if (state === "draining") this.drain = this.makeDrain(drainRate)
-    if (state === "deleting") this.expel()
+    if (state === "deleting") this.sessions.expel()
   }
 
   private makeDrain(rate: number): Drain<Session> {
@@ -285,9 +275,7 @@ export class Tenant implements Behaviour<TenantMessage> {
       wheel: this.wheel,
       nowMs: () => timekeeper.nowMs,
       rate,
-      *clients() {
-        for (const { session } of sessions.values()) yield session
-      },
+      clients: () => sessions.all(),
       isThere: (session) => !session.isIdle,
       send: (session) => {
         const { link } = session
@@ -296,11 +284,6 @@ export class Tenant implements Behaviour<TenantMessage> {
         this.fork(Effect.map(redirect(session.identity), (elsewhere) => close(moved(elsewhere))))
       }
     })
-  }
-
-  /** Nothing of its sessions is to survive: they stop where they are, and put nothing on record any more. */
-  private expel(): void {
-    for (const { session } of this.sessions.values()) session.expel(deleted)
   }
 
   /** What the tenant holds, for leak tests and metrics. */
@@ -323,7 +306,7 @@ export class Tenant implements Behaviour<TenantMessage> {
   onDefect(defect: unknown): void {
     this.actor = this.makeActor()
     this.context.report({ _tag: "ActorDefect", actor: "tenant", tenant: this.id, defect })
-    this.closeAll({
+    this.sessions.closeAll({
       reasonCode: ReasonCode.UnspecifiedError,
       reason: "the server failed to serve this tenant"
     })
@@ -333,22 +316,18 @@ export class Tenant implements Behaviour<TenantMessage> {
     switch (message._tag) {
       case "Admit":
         return this.give(message)
-      case "Ended": {
-        const { attaches, session } = message
-        const entry = this.sessions.get(session.clientId)
-        if (entry?.attaches === attaches) this.remove(session)
-        return
-      }
+      case "Ended":
+        return this.sessions.ended(message.session, message.attaches)
       case "Failed":
-        return this.remove(message.session)
+        return this.sessions.remove(message.session)
       case "Purge": {
         const { clientId, withWill } = message
-        return this.sessions.get(clientId)?.session.signal({ _tag: "Purge", withWill })
+        return this.sessions.find(clientId)?.signal({ _tag: "Purge", withWill })
       }
       case "Close":
-        return this.close(message)
+        return this.sessions.close(message)
       case "Inspect":
-        return this.inspect(message)
+        return this.sessions.inspect(message)
     }
   }
 
@@ -362,72 +341,28 @@ export class Tenant implements Behaviour<TenantMessage> {
     const { refusal } = this
     if (refusal !== undefined) return message.refuse(refusal)
     const { identity } = message.attach
-    const known = this.sessions.get(identity.clientId)
+    const known = this.sessions.find(identity.clientId)
     // One that has failed and has not been removed yet would take nobody.
-    if (known?.session.hasStopped === true) this.remove(known.session)
+    if (known?.hasStopped === true) this.sessions.remove(known)
     const refused = this.refusalOfConnect(message.attach)
     if (refused !== undefined) return message.refuse(refused)
     const { permissions } = message.attach
-    const entry = this.sessions.get(identity.clientId) ?? this.add(identity, permissions)
-    if (entry.session.principal !== identity.principal) {
+    const session = this.sessions.find(identity.clientId) ?? this.sessions.add(identity, permissions)
+    if (session.principal !== identity.principal) {
       return message.refuse({
         reasonCode: ReasonCode.NotAuthorized,
         reason: "the client identifier's session belongs to another principal"
       })
     }
-    entry.attaches++
-    entry.session.expect(wantsPersistence(message.attach, this.settings))
-    entry.session.signal(message.attach)
-    this.reauthorization.admitted(entry.session, message.attach)
+    session.expect(wantsPersistence(message.attach, this.settings))
+    this.sessions.attach(session, message.attach)
+    this.reauthorization.admitted(session, message.attach)
   }
 
   private refusalOfConnect(attach: Attach): AttachRefused | undefined {
     const { counters, quota, settings } = this
-    const session = this.sessions.get(attach.identity.clientId)?.session.presence
+    const session = this.sessions.find(attach.identity.clientId)?.presence
     return refusalOfConnect({ attach, session }, { counters, quota, settings }, this.context.dispatcher.nowMs)
-  }
-
-  private close({ clientId, covers, ending }: Extract<TenantMessage, { readonly _tag: "Close" }>): void {
-    const named = clientId === undefined ? undefined : this.sessions.get(clientId)?.session
-    const sessions = clientId === undefined ? this.clients() : named === undefined ? [] : [named]
-    for (const session of sessions) {
-      // One that is connected and has no mail will not change before it reads this.
-      const isLeftAlone = session.isIdle || (session.isSettled && !covers(session.identity))
-      if (!isLeftAlone) session.signal({ _tag: "Close", ending, covers })
-    }
-  }
-
-  private inspect({ clientId, inquiry, reply }: Extract<TenantMessage, { readonly _tag: "Inspect" }>): void {
-    const session = this.sessions.get(clientId)?.session
-    if (session === undefined || session.hasStopped) return reply(undefined)
-    session.signal({ _tag: "Inspect", inquiry, reply })
-  }
-
-  private add(identity: Identity, permissions: Permissions): Entry {
-    const state = new SessionState(identity.clientId, this.settings, this.counters, identity, permissions)
-    state.epoch = this.lastEpoch
-    state.quota = this.quota
-    state.policy = this.policy
-    const session = new Session({
-      state,
-      runQueue: this.runQueue,
-      wheel: this.wheel,
-      fork: this.fork,
-      router: this.router,
-      services: this.services
-    })
-    const entry: Entry = { session, attaches: 0 }
-    this.sessions.set(identity.clientId, entry)
-    this.counters.sessions = this.sessions.size
-    return entry
-  }
-
-  private remove(session: Session): void {
-    if (this.sessions.get(session.clientId)?.session !== session) return
-    this.sessions.delete(session.clientId)
-    this.lastEpoch = Math.max(this.lastEpoch, session.epoch)
-    this.counters.sessions = this.sessions.size
-    session.stop()
   }
 
   /**
@@ -436,14 +371,16 @@ export class Tenant implements Behaviour<TenantMessage> {
    */
   private routerFailed(defect: unknown): void {
     this.context.report({ _tag: "ActorDefect", actor: "router", tenant: this.id, defect })
-    for (const { session } of this.sessions.values()) session.signal({ _tag: "Resubscribe" })
-    this.closeAll({ reasonCode: ReasonCode.UnspecifiedError, reason: "the server failed to route messages" })
+    for (const session of this.sessions.all()) session.signal({ _tag: "Resubscribe" })
+    this.sessions.closeAll({
+      reasonCode: ReasonCode.UnspecifiedError,
+      reason: "the server failed to route messages"
+    })
   }
 
   private stop(): void {
     this.drain?.stop()
-    for (const { session } of this.sessions.values()) session.abandon()
-    this.sessions.clear()
+    this.sessions.abandon()
     this.router.stop()
     this.actor.stop()
     this.context.timekeeper.release(this.wheel)
