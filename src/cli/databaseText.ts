@@ -44,7 +44,7 @@ const summaryRows = (summary: Summary): ReadonlyArray<TableRow> => [
 ]
 
 export const statsText = (database: string, stats: Stats): string => {
-  const { bodies, disk, longestQueues, tenants } = stats
+  const { administered, bodies, disk, longestQueues, tenants } = stats
   return [
     `${database}, schema version ${stats.schemaVersion}`,
     table([
@@ -54,6 +54,10 @@ export const statsText = (database: string, stats: Stats): string => {
       ["bytes retained", size(stats.retainedBytes)],
       ["message bodies", `${count(bodies.count)}, ${size(bodies.bytes)}; ${count(bodies.shared)} shared`],
       ["still to be swept", sweepableText(stats.sweepable)],
+      ["tenants, made at run time", count(administered.tenants)],
+      ["users", usersText(administered)],
+      ["bans", count(administered.bans)],
+      ["hours in the ledger", count(administered.usageRows)],
       ["file", `${size(disk.fileBytes)}, and ${size(disk.logBytes)} of log`],
       ["pages", `${count(disk.pages)} of ${size(disk.pageBytes)}, ${count(disk.freePages)} free`]
     ]),
@@ -74,6 +78,9 @@ export const statsText = (database: string, stats: Stats): string => {
     )
   ].join("\n")
 }
+
+const usersText = ({ disabledUsers, users }: Stats["administered"]): string =>
+  disabledUsers === 0 ? count(users) : `${count(users)}, ${count(disabledUsers)} of them disabled`
 
 const titled = (title: string, rows: ReadonlyArray<TableRow>): ReadonlyArray<string> =>
   rows.length === 0 ? [] : ["", title, table(rows)]

@@ -466,6 +466,21 @@ describe("the check", () => {
     },
     { statement: "UPDATE message SET refs = 1", says: ["1 message is in more queues than it counts"] },
     {
+      statement: "INSERT INTO tenant VALUES ('a', 'asleep', '{}', 1, 1), ('b', 'active', '[]', 1, 1)",
+      says: ["2 tenants have a state or settings that cannot be"]
+    },
+    {
+      statement: "INSERT INTO tenant VALUES ('a', 'active', '{', 1, 1)",
+      says: ["1 tenant has a state or settings that cannot be"]
+    },
+    {
+      statement:
+        "INSERT INTO user VALUES ('a', 't', 'plain', NULL, 0, 1, 1), ('b', 't', '$7$', '{', 0, 1, 1)," +
+        " ('c', 't', '$7$', '[]', 2, 1, 1), ('d', 't', '$argon2id$', '[]', 1, 1, 1)",
+      says: ["3 users have a password or rules that cannot be"]
+    },
+    { statement: "INSERT INTO ban VALUES ('x', NULL, '', NULL)", says: ["1 ban is on nothing known"] },
+    {
       statement: "UPDATE session SET will_due = 5 WHERE will IS NULL",
       says: ["1 session has instants that cannot be"]
     },
@@ -555,10 +570,23 @@ describe("the statistics", () => {
         { tenant: "u", clientId: "d", messages: 1, bytes }
       ],
       bodies: { count: 2, shared: 1 },
-      sweepable: { endedSessions: 0, deliveries: 0, subscriptions: 0, inbound: 0 }
+      sweepable: { endedSessions: 0, deliveries: 0, subscriptions: 0, inbound: 0 },
+      administered: { tenants: 0, users: 0, disabledUsers: 0, bans: 0, usageRows: 0 }
     })
     expect(found.disk.fileBytes).toBe(found.disk.pages * found.disk.pageBytes)
     expect(found.retainedBytes).toBeGreaterThan("kept".length * 2)
+  })
+
+  test("are of what is administered, which a backup keeps", async () => {
+    const version = schemaVersions.at(-1)!
+    const file = join(newPath(), databaseName)
+    buildDatabase(file, version)
+    const copy = join(newPath(), databaseName)
+    await run(backup(file, copy))
+    const administered = { tenants: 1, users: 1, disabledUsers: 1, bans: 1, usageRows: 1 }
+    expect(await run(databaseStats(copy))).toMatchObject({ administered })
+    const { problems } = await run(checkDatabase(copy))
+    expect(problems.filter(({ what }) => /tenant|user|ban/.test(what))).toEqual([])
   })
 
   test("name the ten largest tenants and the ten longest queues", async () => {

@@ -15,6 +15,16 @@ export interface Contents {
   readonly retainedMessages: number
 }
 
+/** What is said of tenants and users, and what they have used. */
+export interface Administered {
+  readonly tenants: number
+  readonly users: number
+  readonly disabledUsers: number
+  readonly bans: number
+  /** Rows of the ledger. */
+  readonly usageRows: number
+}
+
 /** Rows that are done with: the broker gives their room back when it has time. */
 export interface Sweepable {
   /** Sessions that have ended and left something behind. */
@@ -45,6 +55,22 @@ export const readContents = (database: Database): Effect.Effect<Contents, SqlErr
     subscriptions: numberAt(row, 3),
     queuedMessages: numberAt(row, 4),
     retainedMessages: numberAt(row, 5)
+  }))
+
+const administeredQuery = `SELECT
+  (SELECT count(*) FROM tenant),
+  (SELECT count(*) FROM user),
+  (SELECT count(*) FROM user WHERE is_disabled <> 0),
+  (SELECT count(*) FROM ban),
+  (SELECT count(*) FROM usage)`
+
+export const readAdministered = (database: Database): Effect.Effect<Administered, SqlError> =>
+  Effect.map(database.rows(administeredQuery), ([row = []]) => ({
+    tenants: numberAt(row, 0),
+    users: numberAt(row, 1),
+    disabledUsers: numberAt(row, 2),
+    bans: numberAt(row, 3),
+    usageRows: numberAt(row, 4)
   }))
 
 const sweepableQuery = `SELECT

@@ -22,6 +22,9 @@ const withoutSession = (table: string): string =>
   `SELECT count(*) FROM ${table} AS t WHERE NOT EXISTS (SELECT 1 FROM session WHERE id = t.session)` +
   " AND NOT EXISTS (SELECT 1 FROM garbage WHERE session = t.session)"
 
+const isNotJson = (column: string, type: "object" | "array"): string =>
+  `CASE WHEN json_valid(${column}) THEN json_type(${column}) <> '${type}' ELSE 1 END`
+
 export const rules: ReadonlyArray<Rule> = [
   {
     query: "SELECT count(*) <> 1 FROM meta",
@@ -106,6 +109,26 @@ export const rules: ReadonlyArray<Rule> = [
       "SELECT count(*) FROM subscription" +
       " WHERE options NOT BETWEEN 0 AND 63 OR options & 3 = 3 OR options >> 4 = 3",
     says: (broken) => `${rows(broken, "subscription has", "subscriptions have")} options that cannot be`,
+    wayOut: restoreBackup
+  },
+  {
+    query:
+      "SELECT count(*) FROM tenant WHERE state NOT IN ('active', 'suspended', 'draining', 'deleting')" +
+      ` OR ${isNotJson("settings", "object")}`,
+    says: (broken) => `${rows(broken, "tenant has", "tenants have")} a state or settings that cannot be`,
+    wayOut: `nobody of them gets in; ${restoreBackup}`
+  },
+  {
+    query:
+      "SELECT count(*) FROM user WHERE is_disabled NOT IN (0, 1)" +
+      ` OR (rules IS NOT NULL AND ${isNotJson("rules", "array")})` +
+      " OR NOT (password GLOB '$argon2id$*' OR password GLOB '$7$*' OR password GLOB 'SCRAM-SHA-256$*')",
+    says: (broken) => `${rows(broken, "user has", "users have")} a password or rules that cannot be`,
+    wayOut: `they do not get in; ${restoreBackup}`
+  },
+  {
+    query: `SELECT count(*) FROM ban WHERE ${isNotJson("subject", "array")}`,
+    says: (broken) => `${rows(broken, "ban is", "bans are")} on nothing known`,
     wayOut: restoreBackup
   }
 ]

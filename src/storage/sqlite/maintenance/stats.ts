@@ -5,7 +5,14 @@ import type { SqlError } from "@effect/sql/SqlError"
 import * as Effect from "effect/Effect"
 import type { StorageError } from "../../StorageError.ts"
 import { type Database, numberAt, textAt } from "../Database.ts"
-import { type Contents, readContents, readSweepable, type Sweepable } from "./contents.ts"
+import {
+  type Administered,
+  type Contents,
+  readAdministered,
+  readContents,
+  readSweepable,
+  type Sweepable
+} from "./contents.ts"
 import { atOneMoment, openReading, type Reading, readError, refuseOlder } from "./reading.ts"
 
 export interface TenantShare {
@@ -22,6 +29,7 @@ export interface LongQueue {
 }
 
 export interface Stats extends Contents {
+  readonly administered: Administered
   readonly schemaVersion: number
   /** Sequence number of the last frame that was applied. */
   readonly applied: number
@@ -64,6 +72,7 @@ const readStats = ({ database, file, schema }: Reading): Effect.Effect<Stats, Sq
       schemaVersion: schema,
       applied: yield* database.number("SELECT applied FROM meta"),
       ...(yield* readContents(database)),
+      administered: yield* readAdministered(database),
       tenants: yield* readTenants(database),
       queuedBytes: numberAt(queued, 0),
       longestQueues: yield* readLongestQueues(database),
