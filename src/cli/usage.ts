@@ -21,7 +21,7 @@ import { table } from "./table.ts"
 /** What follows `--since` or `--until` says no instant. Told to whoever typed it. */
 export class NoInstant extends Data.TaggedError("NoInstant")<{ readonly text: string }> {
   override get message(): string {
-    return `${this.text} is no instant: give one such as 2026-11-01, 2026-11-01T12:00Z, or 7d for seven days ago`
+    return `${this.text} is no instant: give 2026-11-01, 2026-11-01T12:00Z, or 7d for seven days ago`
   }
 }
 

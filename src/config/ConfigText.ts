@@ -3,6 +3,7 @@
  * the manual.
  */
 
+import { answersOf, limitOutcomes } from "../tenant/quota/outcomes.ts"
 import { type SettingName, settingGroups, settingsTable } from "../tenant/TenantSettings.ts"
 import { factsOf } from "../values/Key.ts"
 import type { Entry } from "./Found.ts"
@@ -83,6 +84,18 @@ export const settingsTables = (): string =>
     })
     .join("\n\n")
 
+/** The table of what happens at the limits; those with one outcome share a row. */
+export const limitsTable = (): string => {
+  const rows = new Map<string, Array<string>>()
+  for (const [resource, outcome] of Object.entries(limitOutcomes)) {
+    const { v3, v5 } = answersOf(outcome)
+    const row = `${outcome.at} | ${v3} | ${v5} | ${outcome.meaning} |`
+    rows.set(row, [...(rows.get(row) ?? []), `\`${resource}\``])
+  }
+  const head = ["| Limit | At | Version 3 | Version 5 | What happens |", "| --- | --- | --- | --- | --- |"]
+  return [...head, ...[...rows].map(([row, resources]) => `| ${resources.join(", ")} | ${row}`)].join("\n")
+}
+
 const row = ({ facts }: Pick<Leaf, "facts">, key: string, ...further: ReadonlyArray<string>): string => {
   const shownDefault = facts.default === undefined ? "" : `\`${scalar(facts.default)}\``
   const cells = [`\`${key}\``, shownDefault, facts.allowed, ...further, facts.description]
@@ -102,5 +115,6 @@ export const withGeneratedParts = (manual: string): string =>
 
 const generatedParts = [
   { mark: "configuration", make: configurationTable },
-  { mark: "settings", make: settingsTables }
+  { mark: "settings", make: settingsTables },
+  { mark: "limits", make: limitsTable }
 ]

@@ -24,7 +24,7 @@ import { letGo, onBacklogPage } from "./refill.ts"
 import { onJudged, onPermissions } from "./rejudge.ts"
 import { onRetainedPage } from "./replay.ts"
 import { resume } from "./resume.ts"
-import type { LifecycleMessage, SessionMessage } from "./SessionMessage.ts"
+import type { LifecycleMessage, Lost, SessionMessage } from "./SessionMessage.ts"
 import { SessionReader } from "./SessionReader.ts"
 import { onDeliveryVerdict } from "./screenedDelivery.ts"
 import { giveBack } from "./sharing.ts"
@@ -118,15 +118,7 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
         this.attach(message, nowMs)
         break
       case "Lost":
-        if (message.link !== state.link) break
-        if (message.isByPeer) {
-          this.departure = message
-          state.departsAtMs = nowMs + DEPARTURE_MS
-          return this.read(nowMs, budget)
-        }
-        this.ending ??= message.ending
-        this.lose(message.isShutdown, nowMs)
-        break
+        return message.link === state.link ? this.lost(message, nowMs, budget) : 1
       case "BacklogPage":
         onBacklogPage(state, message, nowMs, this)
         return 1 + (message.deliveries?.length ?? 0)
@@ -201,6 +193,17 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
     if (!isHeld || delivered === "kept") return
     if (delivered === "done") this.settleAfterCommit(publication)
     else publication.settle(false)
+  }
+
+  private lost(message: Lost, nowMs: number, budget: number): number {
+    if (message.isByPeer) {
+      this.departure = message
+      this.state.departsAtMs = nowMs + DEPARTURE_MS
+      return this.read(nowMs, budget)
+    }
+    this.ending ??= message.ending
+    this.lose(message.isShutdown, nowMs)
+    return 1
   }
 
   /** It is the session's turn at a gate of its tenant: for a packet, or for something to be sent. */

@@ -2,8 +2,8 @@
  * What a session puts on record: the records of its turn, handed to the journal at the turn's end, what waits
  * for their commit, and the word of the journal on its copies of messages.
  *
- * It also keeps the tenant's gauges in step, once a turn. It does not decide what is recorded: `durability.ts`
- * and the machine do.
+ * It also keeps the tenant's gauges in step, once a turn. It does not decide what is recorded:
+ * `durability.ts` and the machine do.
  */
 
 import type { Store } from "../router/Gathering.ts"

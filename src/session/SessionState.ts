@@ -165,7 +165,7 @@ export class SessionState {
   lastPacketMs = 0
   /** When the credentials of the present connection expire; 0 never. */
   validUntilMs = 0
-  /** When a client that has gone is given up, whatever of what it sent has not been read; 0 while it is there. */
+  /** When a client that has gone is given up, whatever of it has not been read; 0 while it is there. */
   departsAtMs = 0
   parked: Parked | undefined = undefined
 

@@ -1,8 +1,8 @@
 /**
  * What a tenant's actors count: plain numbers, added to where it happens and read by whoever exports them.
  *
- * Gauges (connections down to shared subscriptions) go up and down; the rest only grow. Every message that enters
- * or leaves is in exactly one of them, so that sent = received + dropped can be checked.
+ * Gauges (connections down to shared subscriptions) go up and down; the rest only grow. Every message that
+ * enters or leaves is in exactly one of them, so that sent = received + dropped can be checked.
  */
 
 import { Latencies } from "./Latencies.ts"

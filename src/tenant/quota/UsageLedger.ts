@@ -11,6 +11,7 @@
 
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import type { UsageRow, UsageStore } from "../../storage/UsageStore.ts"
 import type { Counters } from "../../telemetry/Counters.ts"
@@ -47,18 +48,20 @@ export const keepUsageLedger = (
     const { store } = options
     const book = new Book(options, yield* Clock.currentTimeMillis)
     const flush = Effect.flatMap(Clock.currentTimeMillis, (nowMs) => write(store, book, nowMs))
-    const untilNextMinute = Effect.flatMap(Clock.currentTimeMillis, (nowMs) =>
-      Effect.sleep(MINUTE_MS - (nowMs % MINUTE_MS))
-    )
     yield* Effect.addFinalizer(() => flush)
-    yield* Effect.zipRight(untilNextMinute, Effect.zipRight(flush, prune(store, book))).pipe(
-      Effect.forever,
+    yield* Effect.zipRight(flush, prune(store, book)).pipe(
+      Effect.schedule(eachMinute),
       Effect.tapDefect((cause) => Effect.logFatal("the usage ledger died: nothing more is written", cause)),
       Effect.interruptible,
       Effect.forkScoped
     )
     return flush
   })
+
+/** As the clock shows it, so that an hour ends with the hour. */
+const eachMinute = Schedule.modifyDelayEffect(Schedule.forever, () =>
+  Effect.map(Clock.currentTimeMillis, (nowMs) => MINUTE_MS - (nowMs % MINUTE_MS))
+)
 
 const write = (store: UsageStore["Type"], book: Book, nowMs: number): Effect.Effect<void> => {
   const { givenUp, rows } = book.collect(nowMs)

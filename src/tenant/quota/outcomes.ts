@@ -1,6 +1,6 @@
 /**
- * What happens at each limit of a tenant or of one of its connections: one outcome a limit, as the manual shows
- * it and as the tests prove it, for version 5 and for those before it.
+ * What happens at each limit of a tenant or of one of its connections: one outcome a limit, as the manual
+ * shows it and as the tests prove it, for version 5 and for those before it.
  *
  * First comes back-pressure, then refusal, and disconnection only where an earlier version has no other word.
  * No QoS 1 or 2 message that was acknowledged is lost over any of them.
