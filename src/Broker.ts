@@ -18,14 +18,14 @@ import * as Stream from "effect/Stream"
 import manifest from "../package.json" with { type: "json" }
 import { Dispatcher } from "./actor/Dispatcher.ts"
 import { Timekeeper } from "./actor/Timekeeper.ts"
-import { Authenticator, type Identity, soundStep } from "./auth/Authenticator.ts"
-import { Authorizer, answersTo, askPermissions, settleDecisions } from "./auth/Authorizer.ts"
-import { BanList } from "./auth/guard/BanList.ts"
+import { Authenticator } from "./auth/Authenticator.ts"
+import { Authorizer, settleDecisions } from "./auth/Authorizer.ts"
+import { banLookup, makeTenantContext } from "./BrokerContext.ts"
 import { type BrokerParts, serviceOf } from "./BrokerService.ts"
 import type { Destination } from "./cluster/Destination.ts"
 import type { LeaseHeld } from "./cluster/Leases.ts"
 import { type ClusterUnavailable, Membership } from "./cluster/Membership.ts"
-import { announceUp, makeFarewell, makeForwarder, ownCell, serveNodes, watchMembers } from "./cluster/node.ts"
+import { announceUp, makeFarewell, ownCell, serveNodes, watchMembers } from "./cluster/node.ts"
 import { type ClusterServices, layerSingleNode } from "./cluster/singleNode.ts"
 import { Connection } from "./connection/Connection.ts"
 import type { ConnectionContext } from "./connection/ConnectionContext.ts"
@@ -42,11 +42,10 @@ import { type Events, makeEvents } from "./events/Events.ts"
 import { PagePool } from "./protocol/ByteSink.ts"
 import { makeDecoders } from "./protocol/Decoder.ts"
 import { ReasonCode } from "./protocol/ReasonCode.ts"
-import type { SessionServices } from "./session/SessionServices.ts"
 import { type DurabilityLevel, Journal } from "./storage/Journal.ts"
 import { layerMemory } from "./storage/memory.ts"
 import type { RetainedStore } from "./storage/RetainedStore.ts"
-import { SessionStore } from "./storage/SessionStore.ts"
+import type { SessionStore } from "./storage/SessionStore.ts"
 import type { StorageCounters } from "./storage/StorageCounters.ts"
 import type { StorageError } from "./storage/StorageError.ts"
 import { UsageStore } from "./storage/UsageStore.ts"
@@ -55,13 +54,10 @@ import { Histogram } from "./telemetry/metrics/Histogram.ts"
 import type { MetricFamily } from "./telemetry/metrics/Metric.ts"
 import { Telemetry } from "./telemetry/Telemetry.ts"
 import type { Administration } from "./tenant/administration.ts"
-import { ClientBalancer, type Redirect } from "./tenant/ClientBalancer.ts"
-import { policyOf } from "./tenant/policy/governed.ts"
-import { TenantPolicy } from "./tenant/policy/TenantPolicy.ts"
+import { ClientBalancer } from "./tenant/ClientBalancer.ts"
 import { keepUsageLedger } from "./tenant/quota/UsageLedger.ts"
 import { restoreTenants } from "./tenant/restoreTenants.ts"
 import { publishSystemTopics } from "./tenant/SystemTopics.ts"
-import type { TenantContext } from "./tenant/TenantContext.ts"
 import { TenantDirectory } from "./tenant/TenantDirectory.ts"
 import { makeTenants, type Tenants } from "./tenant/Tenants.ts"
 import {
@@ -71,7 +67,6 @@ import {
   type Listening,
   Transports
 } from "./transport/Transport.ts"
-import { randomNumbers } from "./values/randomNumbers.ts"
 
 export interface BrokerOptions {
   /** Largest packet that a client may send, in bytes, announced to version 5 clients. */
@@ -230,28 +225,15 @@ const make = (
     const authenticator = yield* Authenticator
     const authorizer = yield* Authorizer
     const journal = yield* Journal
-    const { queue: readQueue } = yield* SessionStore
     const dispatcher = yield* Dispatcher.make()
     const timekeeper = yield* Timekeeper.make()
-    const forwarder = yield* makeForwarder(dispatcher, timekeeper)
     const balancer = yield* ClientBalancer
-    const policies = yield* TenantPolicy
     const usage = Option.getOrUndefined(yield* Effect.serviceOption(UsageStore))
     const telemetry = yield* Telemetry
     const { tracing } = telemetry
     const loopLag = new Histogram()
     timekeeper.onTick = (lateMs) => loopLag.record(lateMs / 1000)
-    const context: TenantContext = {
-      dispatcher,
-      timekeeper,
-      report,
-      random: yield* randomNumbers,
-      forwarding: (tenant) => forwarder.of(tenant),
-      redirect: (identity) => elsewhereOf(balancer, identity),
-      usage,
-      policy: (tenant, counters) => policyOf(policies, tenant, { counters, report }),
-      services: { journal, readQueue, tracing, ...askedServices(authenticator, authorizer) }
-    }
+    const context = yield* makeTenantContext({ dispatcher, timekeeper, report, usage })
     const tenants = yield* makeTenants(context, options)
     yield* meterTenants(tenants, usage)
     events.publishTo((tenant) => tenants.find(tenant))
@@ -301,15 +283,6 @@ const make = (
     return serviceOf(parts)
   })
 
-/** Bans that are in force when a client enters; a broker without a list of them has none. */
-const banLookup: Effect.Effect<ServeContext["banOf"]> = Effect.map(
-  Effect.serviceOption(BanList),
-  Option.match({
-    onNone: () => () => undefined,
-    onSome: (bans) => (identity) => bans.ofClient(identity) ?? bans.ofAddress(identity.peer.address)
-  })
-)
-
 /** Keeps the ledger of what tenants use, where there is a store for it, as long as there are connections. */
 const meterTenants = (
   tenants: Tenants,
@@ -335,37 +308,6 @@ const followChanges = (
     Effect.forkScoped,
     Effect.asVoid
   )
-
-/** How long a balancer may think about a client that has to leave in any case. */
-const BALANCER_MS_MAX = 5000
-
-const elsewhereOf = (
-  balancer: ClientBalancer["Type"],
-  identity: Identity
-): Effect.Effect<Redirect | undefined> =>
-  Effect.suspend(() => balancer.redirect(identity)).pipe(
-    Effect.timeoutOption(BALANCER_MS_MAX),
-    Effect.map(Option.getOrUndefined),
-    Effect.catchAllCause((cause) =>
-      Effect.as(Effect.logWarning("the balancer does not say where a client should go", cause), undefined)
-    )
-  )
-
-/** What sessions ask of the services; whatever they throw comes back as an exit and means no. */
-const askedServices = (
-  authenticator: Authenticator["Type"],
-  authorizer: Authorizer["Type"]
-): Pick<SessionServices, "settle" | "answers" | "authenticate" | "permissions"> => ({
-  settle: settleDecisions,
-  answers: answersTo,
-  permissions: (identity) => askPermissions(authorizer, identity),
-  authenticate: (identity, request) =>
-    Effect.suspend(() =>
-      request._tag === "Begin"
-        ? authenticator.reauthenticate(identity, request.method, request.data)
-        : request.challenge.respond(request.data)
-    ).pipe(Effect.map(soundStep))
-})
 
 export interface Connections {
   readonly acceptor: Acceptor
