@@ -75,9 +75,16 @@ export const overridesOf = (
     return Effect.isEffect(answer) ? inTime(answer, timeoutMs) : Effect.succeed(answer)
   }).pipe(
     Effect.catchAllCause((cause) => Effect.fail(textOf(cause))),
-    Effect.flatMap((answer) => (answer === late ? Effect.fail(late) : soundOverrides(answer)))
+    Effect.flatMap((answer) => {
+      if (answer === late) return Effect.fail(late)
+      return isRecord(answer) ? soundOverrides(answer) : Effect.fail(nonsenseOf(answer))
+    })
   )
 }
+
+/** Not an object of some class: a promise, which has no settings, would be one that changes none. */
+const isRecord = (answer: unknown): boolean =>
+  typeof answer === "object" && answer !== null && Object.getPrototypeOf(answer) === Object.prototype
 
 const soundOverrides = (answer: SettingOverrides): Effect.Effect<SettingOverrides, string> =>
   Effect.try({ try: () => encodeOverrides(answer), catch: () => nonsense }).pipe(
