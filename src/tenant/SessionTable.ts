@@ -73,6 +73,7 @@ export class SessionTable {
     const session = new Session({ state, ...shared })
     this.entries.set(identity.clientId, { session, attaches: 0 })
     counters.sessions = this.entries.size
+    if (this.entries.size > counters.sessionsPeak) counters.sessionsPeak = this.entries.size
     return session
   }
 

@@ -4,8 +4,8 @@
  *
  * Messages pay nothing for it: there is only the difference between two readings of the counters. A reading a
  * minute makes an hour right to that minute; peaks and connection time are those of the readings, but for the
- * most connections, which the counters keep. Totals of an hour only grow, and no hour comes again, also when
- * the clock is set back: a row that is written twice is the same row.
+ * most connections and sessions, which the counters keep. Totals of an hour only grow, and no hour comes
+ * again, also when the clock is set back: a row that is written twice is the same row.
  *
  * Pure: instants come in.
  */
@@ -82,6 +82,7 @@ export class UsageTally {
     const average = (connections + counters.connections) / 2
     this.raise("connectionMs", totals.connectionMs + Math.round(average * elapsedMs))
     this.raise("connectionsPeak", counters.connectionsPeak)
+    this.raise("sessionsPeak", counters.sessionsPeak)
     this.readPeaks()
     this.read = now
     this.readMs = nowMs
@@ -107,6 +108,7 @@ export class UsageTally {
     this.totals = empty()
     this.isChanged = false
     this.counters.connectionsPeak = this.counters.connections
+    this.counters.sessionsPeak = this.counters.sessions
     this.readPeaks()
   }
 
