@@ -11,8 +11,8 @@ import type { Effort, FailureReply, PurgedReply, RowsReply, Statement } from "./
 import { isLost, type LostReply, type SqliteThread } from "./SqliteThread.ts"
 
 const waitingMax = 10_000
-/** Statements that are read together. */
-const readMax = 64
+/** Statements that are read together: a batch of the journal may have to wait for them. */
+const readMax = 16
 
 interface AskedStatements {
   readonly _tag: "Statements"
