@@ -1,9 +1,9 @@
 /**
  * What its tenant's policy makes of a message on the way out, just before it leaves.
  *
- * A policy that has to ask somebody holds up what stands behind the message in its line, and nothing else: the
- * line of QoS 0 and that of the queue each wait for their own. The message is not taken out of its line until
- * the answer is there; where it has gone by then the answer is nobody's.
+ * A policy that has to ask somebody holds up what stands behind the message in its line, and nothing else:
+ * the line of QoS 0 and that of the queue each wait for their own. The message is not taken out of its line
+ * until the answer is there; where it has gone by then the answer is nobody's.
  */
 
 import type { PublishContent } from "../protocol/Packet.ts"
@@ -24,8 +24,8 @@ export interface AwaitedVerdict {
 }
 
 /**
- * What leaves in a publication's place; `withheld` it does not leave; `awaited` that cannot be said yet, and its
- * line is held up.
+ * What leaves in a publication's place; `withheld` it does not leave; `awaited` that cannot be said yet, and
+ * its line is held up.
  */
 export type Outgoing = Publication | "withheld" | "awaited"
 

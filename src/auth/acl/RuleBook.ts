@@ -8,7 +8,7 @@
 import { Acl, CompiledRule } from "../Acl.ts"
 import type { Identity } from "../Authenticator.ts"
 import { type Attribute, attributes, type Section, type WrittenRule } from "./AclText.ts"
-import { hasPlaceholder, substitute, unknown, type Values } from "./substitute.ts"
+import { hasPlaceholder, substitute, unknown, type Values, valuesOf } from "./substitute.ts"
 
 /** Lists that are shared; they begin anew when there are more. */
 const SHARED_MAX = 1024
@@ -97,14 +97,6 @@ const placeholderOf = {
   username: "username",
   "cert.cn": "cert.cn"
 } as const satisfies Record<Attribute, keyof Values>
-
-const valuesOf = ({ clientId, isAbsent, peer, principal, tenant, username }: Identity): Values => ({
-  tenant,
-  principal,
-  clientId,
-  username: isAbsent === true ? unknown : username,
-  "cert.cn": isAbsent === true ? unknown : peer.certificate?.commonName
-})
 
 /** Also when it cannot be told. */
 const isFor = ({ who }: Section, attribute: Attribute, values: Values): boolean => {

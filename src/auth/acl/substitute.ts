@@ -12,6 +12,8 @@
  * There the reading is the one that takes least away, see `Permissions.isForAbsent`.
  */
 
+import type { Identity } from "../Authenticator.ts"
+
 export const placeholders = ["clientId", "username", "principal", "tenant", "cert.cn"] as const
 export type Placeholder = (typeof placeholders)[number]
 
@@ -19,6 +21,15 @@ export type Placeholder = (typeof placeholders)[number]
 export const unknown = Symbol("unknown")
 
 export type Values = Readonly<Record<Placeholder, string | undefined | typeof unknown>>
+
+/** What the names stand for where a client is concerned. */
+export const valuesOf = ({ clientId, isAbsent, peer, principal, tenant, username }: Identity): Values => ({
+  tenant,
+  principal,
+  clientId,
+  username: isAbsent === true ? unknown : username,
+  "cert.cn": isAbsent === true ? unknown : peer.certificate?.commonName
+})
 
 /** A filter in parts: text, and the names that stand between. */
 export type Template = ReadonlyArray<string | { readonly name: Placeholder }>

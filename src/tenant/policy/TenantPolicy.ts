@@ -1,6 +1,6 @@
 /**
- * Policies: code of the operator's that admits clients, lets their messages and subscriptions through, changes
- * them or refuses them, and sets what a tenant is granted.
+ * Policies: code of the operator's that admits clients, lets their messages and subscriptions through,
+ * changes them or refuses them, and sets what a tenant is granted.
  *
  * A policy is a record of hooks, all optional; one that is not there costs nothing. A hook answers at once,
  * or with an Effect when it has to ask somebody: what its client sends then waits, in order, and nobody else
@@ -55,8 +55,8 @@ export interface PolicySubscription extends SubscriptionRequest {
 export type PolicyUnsubscription = Pick<PolicySubscription, "topicFilter" | "group" | "userProperties">
 
 /**
- * The hooks. `client` is who is connected; of a client that has not come back since the broker started, whose
- * will is due, only tenant, principal and client identifier are known.
+ * The hooks. `client` is who is connected. Of a client that has not come back since the broker started, and
+ * whose will is due, only tenant, principal and client identifier are known: it `isAbsent`.
  */
 export interface Policy {
   /** May it have its session? Asked after authentication, before anything of the session is touched. */

@@ -8,6 +8,7 @@
  */
 
 import type { Identity } from "../../auth/Authenticator.ts"
+import { substitute, templateOf, valuesOf } from "../../auth/acl/substitute.ts"
 import { ReasonCode } from "../../protocol/ReasonCode.ts"
 import { isSystemTopic, validateTopicName } from "../../topic/TopicName.ts"
 import type { PolicyMessage } from "./PolicyMessage.ts"
@@ -15,16 +16,17 @@ import type { Policy } from "./TenantPolicy.ts"
 import { allow, drop, type Refuse, refuse, transform } from "./Verdict.ts"
 
 /**
- * Mounts clients at `prefix`, which ends in `/`: text in which `${tenant}`, `${principal}`, `${clientId}` and
- * `${username}` stand for the client's own. One whose name is not a single level of a topic is not let in. A
- * user name is not known of a client that has not come back since the broker started: its will is not
- * published.
+ * Mounts clients at `prefix`, which ends in `/`: text in which `${tenant}`, `${principal}`, `${clientId}`,
+ * `${username}` and `${cert.cn}` stand for the client's own, as in access rules. One whose name is not a
+ * single level of a topic is not let in. User names and certificates are not known of a client that has not
+ * come back since the broker started: its will is not published.
  */
 export const mount = (prefix: string): Policy => {
+  const template = templateOf(prefix)
   // For as long as the connection, whose identity is one object.
   const known = new WeakMap<Identity, string>()
   const prefixOf = (client: Identity): string | undefined => {
-    const found = known.get(client) ?? prefixFor(prefix, client)
+    const found = known.get(client) ?? prefixFor(template, client)
     if (found !== undefined) known.set(client, found)
     return found
   }
@@ -68,34 +70,13 @@ const mounted = ({ responseTopic, topic }: PolicyMessage, place: string) => {
 const without = (place: string, topic: string): string | undefined =>
   topic.length > place.length && topic.startsWith(place) ? topic.slice(place.length) : undefined
 
-const prefixFor = (prefix: string, client: Identity): string | undefined => {
-  let isWhole = true
-  const place = prefix.replace(/\$\{(\w+)\}/g, (_, name: string) => {
-    const value = valueOf(name, client)
-    if (value === undefined || !isLevel(value)) isWhole = false
-    return value ?? ""
-  })
-  const isPlace = place.endsWith("/") && !isSystemTopic(place) && validateTopicName(place) === undefined
-  return isWhole && isPlace ? place : undefined
+/** Undefined where a name has a separator or wildcard in it, and would reach into the places of others. */
+const prefixFor = (template: ReturnType<typeof templateOf>, client: Identity): string | undefined => {
+  if ("unknownName" in template) return undefined
+  const place = substitute(template, valuesOf(client), "allow")?.topicFilter
+  if (place === undefined || !place.endsWith("/")) return undefined
+  return isSystemTopic(place) || validateTopicName(place) !== undefined ? undefined : place
 }
-
-const valueOf = (name: string, { clientId, principal, tenant, username }: Identity): string | undefined => {
-  switch (name) {
-    case "tenant":
-      return tenant
-    case "principal":
-      return principal
-    case "clientId":
-      return clientId
-    case "username":
-      return username
-    default:
-      return undefined
-  }
-}
-
-/** A name with a separator or wildcard in it would reach into the places of others. */
-const isLevel = (value: string): boolean => value !== "" && !/[/+#]/.test(value)
 
 const noPlace: Refuse = refuse(ReasonCode.NotAuthorized, "the client's name cannot be part of a topic")
 const system: Refuse = refuse(ReasonCode.NotAuthorized, "topics that begin with $ are not the client's")

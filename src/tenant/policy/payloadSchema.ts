@@ -16,9 +16,9 @@ import { type Answer, allow, type PublishVerdict, refuse } from "./Verdict.ts"
 const reasonCharsMax = 500
 
 /**
- * Checks what is published to topics that match `topicFilter`. An empty payload is let through: with RETAIN it
- * removes a retained message, without it says nothing. Where several schemas are composed each looks at its
- * own topics.
+ * Checks what is published to topics that match `topicFilter`. An empty payload is let through: with RETAIN
+ * it removes a retained message, without it says nothing. Where several schemas are composed each looks at
+ * its own topics.
  */
 export const payloadSchema = <A, I>(topicFilter: string, schema: Schema.Schema<A, I>): Policy => {
   const decode = ParseResult.decodeUnknown(schema)
