@@ -71,12 +71,22 @@ describe("a batch", () => {
     }
     let [a, b] = [0, 0]
     for (let round = 0; round < 10; round++) {
-      const units = batch(lanes, 400)
+      const units = batch(lanes, 1600)
       a += positionsOf(units, "a").length
       b += positionsOf(units, "b").length
     }
     expect(Math.abs(a / 3 - b)).toBeLessThanOrEqual(30)
     expect(a + b).toBeGreaterThan(3900)
+  })
+
+  test("is a quarter of what it may be while several tenants write, and for some after", () => {
+    const lanes = make()
+    add(lanes, "flood", 5000)
+    const sizes = (count: number) => Array.from({ length: count }, () => batch(lanes).length)
+    expect(sizes(2)).toEqual([100, 100])
+    add(lanes, "other", 1)
+    expect(sizes(32)).toEqual(Array(32).fill(25))
+    expect(sizes(2)).toEqual([100, 100])
   })
 
   test("is all one tenant's when nobody else has anything", () => {

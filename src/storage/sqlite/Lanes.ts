@@ -27,6 +27,10 @@ export interface BatchLimits {
   readonly bytesMax: number
 }
 
+/** How many batches are smaller after one that several tenants had a part in, and how much smaller. */
+const SHARED_BATCHES = 32
+const SHARED_PART = 1 / 4
+
 /** A weight of nothing would never be written. */
 const WEIGHT_MIN = 0.001
 
@@ -37,6 +41,7 @@ export class Lanes {
   private readonly holding = new Set<Lane>()
   private readonly congested = new Set<Lane>()
   private isOver = false
+  private sharedBatches = 0
   /** Of all that wait. */
   records = 0
   bytes = 0
@@ -117,10 +122,16 @@ export class Lanes {
     return needless
   }
 
-  /** The units of a batch: one at least, and as many as are within both limits. */
+  /**
+   * The units of a batch: one at least, and as many as are within both limits. While several tenants write, and
+   * for some batches after, batches are smaller: who has little to write waits for the one that is under way.
+   */
   take({ bytesMax, recordsMax }: BatchLimits): ReadonlyArray<WaitingUnit> {
     const taken: Array<WaitingUnit> = []
-    let room = { records: recordsMax, bytes: bytesMax }
+    if (this.round.size > 1) this.sharedBatches = SHARED_BATCHES
+    const part = this.sharedBatches > 0 ? SHARED_PART : 1
+    if (this.sharedBatches > 0 && this.round.size > 0) this.sharedBatches--
+    let room = { records: recordsMax * part, bytes: bytesMax * part }
     for (const lane of this.round) {
       this.earn(lane)
       if (lane.credit <= 0) {

@@ -16,6 +16,8 @@ export interface SubjectOptions {
   /** What stands before its command line. */
   readonly pin: ReadonlyArray<string>
   readonly tls?: { readonly cert: string; readonly key: string }
+  /** Where it stores what has to be; in memory when absent. */
+  readonly data?: string
   /** Another program of this folder that speaks the same on its standard input and output. */
   readonly program?: string
 }
@@ -28,8 +30,8 @@ export class Subject {
     readonly port: number
   ) {}
 
-  static async start({ pin, program = "server.ts", tls }: SubjectOptions): Promise<Subject> {
-    const command = [...pin, process.execPath, join(import.meta.dir, program), JSON.stringify({ tls })]
+  static async start({ data, pin, program = "server.ts", tls }: SubjectOptions): Promise<Subject> {
+    const command = [...pin, process.execPath, join(import.meta.dir, program), JSON.stringify({ tls, data })]
     const child = Bun.spawn(command, { stdin: "pipe", stdout: "pipe", stderr: "inherit" })
     const lines = linesOf(child.stdout)
     const { pid, port } = JSON.parse((await lines.next()).value ?? "{}") as { pid: number; port: number }

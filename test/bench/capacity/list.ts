@@ -8,6 +8,7 @@
 
 import { subscriptionGrowth } from "./growth.ts"
 import { noisyNeighbour } from "./neighbours.ts"
+import { noisyNeighbourOnDisk } from "./neighboursOnDisk.ts"
 import { offlineFill } from "./offline.ts"
 import { stuckSubscribers } from "./stuck.ts"
 import { manySubscriptions } from "./subscriptions.ts"
@@ -53,6 +54,7 @@ export const capacityScenarios: ReadonlyArray<CapacityScenario> = [
   subscriptionGrowth,
   manyTenants,
   noisyNeighbour,
+  noisyNeighbourOnDisk,
   stuckSubscribers,
   tlsConnections,
   offlineFill

@@ -12,13 +12,15 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { Authenticator, unknownMethod } from "../../../src/auth/Authenticator.ts"
 import { Broker } from "../../../src/Broker.ts"
+import { layerSqlite } from "../../../src/storage/sqlite.ts"
 import { TenantDirectory } from "../../../src/tenant/TenantDirectory.ts"
 import { defaultTenantSettings } from "../../../src/tenant/TenantSettings.ts"
 import { tcpListener } from "../../../src/transport/Tcp.ts"
 import { tlsListener } from "../../../src/transport/Tls.ts"
 import { Transports } from "../../../src/transport/Transport.ts"
 
-const { tls } = JSON.parse(process.argv[2] ?? "{}") as {
+const { data, tls } = JSON.parse(process.argv[2] ?? "{}") as {
+  readonly data?: string
   readonly tls?: { readonly cert: string; readonly key: string }
 }
 
@@ -37,6 +39,7 @@ const listener =
   tls === undefined ? tcpListener(bind) : tlsListener({ ...bind, credentials: { certificates: [tls] } })
 
 const broker = Broker.layer({ drainMs: 500 }).pipe(
+  Layer.provide(data === undefined ? Layer.empty : layerSqlite({ path: data })),
   Layer.provide(authenticator),
   Layer.provide(
     TenantDirectory.layerTable((tenant) => ({ ...defaultTenantSettings, weight: weightOf(tenant) }))
