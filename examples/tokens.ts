@@ -1,6 +1,7 @@
 /**
  * Tokens and passwords side by side: a chain of the built-in methods behind a guard. The token's claims say
- * which tenant its bearer belongs to and what it may do, and the connection ends when the token expires.
+ * which tenant its bearer belongs to and what it may do: two tenants use one topic and hear nothing of each
+ * other. The connection ends when the token expires.
  */
 
 import { createHmac, randomBytes } from "node:crypto"
@@ -76,21 +77,26 @@ const program = Effect.gen(function* () {
   const url = `mqtt://127.0.0.1:${listening[0]?.port}`
   const nowS = Math.floor((yield* Clock.currentTimeMillis) / 1000)
   yield* Effect.promise(async () => {
-    const token = issue({
-      iss: "https://login.example.com",
-      sub: "lamp",
-      tenant: "acme",
-      exp: nowS + 2,
-      rules: [{ action: "publish", topicFilter: "lamps/#" }]
-    })
-    const lamp = await connectAsync(url, {
-      protocolVersion: 5,
-      username: "lamp",
-      password: token,
-      reconnectPeriod: 0
-    })
+    const tokenFor = (tenant: string, action: string, seconds: number) =>
+      issue({
+        iss: "https://login.example.com",
+        sub: "lamp",
+        tenant,
+        exp: nowS + seconds,
+        rules: [{ action, topicFilter: "lamps/#" }]
+      })
+    const connect = (token: string) =>
+      connectAsync(url, { protocolVersion: 5, username: "lamp", password: token, reconnectPeriod: 0 })
+    const neighbour = await connect(tokenFor("globex", "all", 60))
+    const heard = new Promise((resolve) => neighbour.once("message", (_, payload) => resolve(payload)))
+    await neighbour.subscribeAsync("lamps/#", { qos: 1 })
+    const token = tokenFor("acme", "publish", 3)
+    const lamp = await connect(token)
     await lamp.publishAsync("lamps/1", "on", { qos: 1 })
     console.log("lamp published to lamps/1")
+    await neighbour.publishAsync("lamps/1", "off", { qos: 1 })
+    console.log(`the first that globex hears of lamps/1: ${await heard}`)
+    await neighbour.endAsync()
     const refused = await lamp.publishAsync("doors/1", "open", { qos: 1 }).then(String, String)
     console.log(`lamp to doors/1: ${refused}`)
     const forged = connectAsync(url, { username: "lamp", password: `${token}x` }, false)

@@ -13,12 +13,23 @@ const said: Readonly<Record<string, ReadonlyArray<string>>> = {
   "enhancedAuthentication.ts": ["connected by HMAC-NONCE: true"],
   "inMemory.ts": ["inside: no socket was harmed"],
   "oneTrace.ts": ["take an order\n  publish\n    route\n    deliver\n      ship the order\n"],
+  "payloadSchema.ts": [
+    '"celsius":11.5,"takenAt":"2026-11-22T20:00:00Z"}: taken',
+    "PUBACK 0x99: the payload is not as it has to be: celsius: Expected a number between -60 and 60"
+  ],
+  "ratesFromDatabase.ts": ["acme: 40 messages taken at once", "hobby: 40 messages taken at 20 a second"],
   "redirect.ts": ["CONNACK 0x9c, go to eu.example.com:1883"],
   "tokens.ts": [
     "lamp published to lamps/1",
+    "the first that globex hears of lamps/1: off",
     "lamp to doors/1: ErrorWithReasonCode: Publish error: Not authorized",
     "forged: ErrorWithReasonCode: Connection refused: Bad username or password",
     "the token has expired: 0xa0"
+  ],
+  "topicMount.ts": [
+    "the broker has users/ada/lamp/state",
+    "ada received lamp/state: on",
+    "grace received lamp/state: off"
   ]
 }
 

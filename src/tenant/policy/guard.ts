@@ -4,7 +4,7 @@
  * A hook goes wrong when it throws, dies, is interrupted, takes too long or answers what is no answer; each
  * is told to `failed` with its reason. What the client sees is Implementation specific error (0x83), which
  * says that the packet was right and this server will not have it; below MQTT 5 it is refused as anything
- * else is. A CONNECT is refused with Server unavailable (0x88), because the next one may find the policy well.
+ * else is. A CONNECT is refused with Server unavailable (0x88): the next one may find the policy well.
  */
 
 import * as Cause from "effect/Cause"
