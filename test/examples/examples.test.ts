@@ -17,7 +17,7 @@ const said: Readonly<Record<string, ReadonlyArray<string>>> = {
     '"celsius":11.5,"takenAt":"2026-11-22T20:00:00Z"}: taken',
     "PUBACK 0x99: the payload is not as it has to be: celsius: Expected a number between -60 and 60"
   ],
-  "ratesFromDatabase.ts": ["acme: 40 messages taken at once", "hobby: 40 messages taken at 20 a second"],
+  "ratesFromDatabase.ts": ["acme: 40 messages taken", "hobby: 40 messages taken, 20 a second"],
   "redirect.ts": ["CONNACK 0x9c, go to eu.example.com:1883"],
   "tokens.ts": [
     "lamp published to lamps/1",
