@@ -19,6 +19,9 @@ import { Fifo } from "./Fifo.ts"
 const IDLE = -1
 const DUE = -2
 
+/** A revolution of 6.4 seconds, in half a kilobyte. */
+const SLOTS_AT_FIRST = 64
+
 /** Something with a deadline. Owners extend or embed it; a wheel links it while it is scheduled. */
 export abstract class Deadline {
   /** Milliseconds since the epoch; meaningful while scheduled. */
@@ -37,7 +40,8 @@ export abstract class Deadline {
 }
 
 export class DeadlineWheel {
-  private readonly slots: Array<Deadline | undefined>
+  /** None before the first deadline, few as long as there are few: most of ten thousand wheels are idle. */
+  private slots: Array<Deadline | undefined> = []
   /** The last tick that has been processed completely. */
   private lastTick: number
   private count = 0
@@ -50,9 +54,8 @@ export class DeadlineWheel {
   constructor(
     nowMs: number,
     readonly tickMs: number = 100,
-    slots: number = 512
+    private readonly slotsMax: number = 512
   ) {
-    this.slots = new Array<Deadline | undefined>(slots).fill(undefined)
     this.lastTick = Math.floor(nowMs / tickMs)
   }
 
@@ -65,8 +68,31 @@ export class DeadlineWheel {
   schedule(deadline: Deadline, atMs: number): void {
     if (deadline.slot >= 0) this.cancel(deadline)
     deadline.atMs = atMs
+    if (this.count >= this.slots.length && this.slots.length < this.slotsMax) this.widen()
+    const tick = this.link(deadline)
+    this.count++
+    if (tick < this.wakeTick) this.wake(tick)
+  }
+
+  /** More deadlines than slots: with more slots each is looked at less often in vain. */
+  private widen(): void {
+    const { slots } = this
+    this.slots = new Array<Deadline | undefined>(
+      slots.length === 0 ? Math.min(SLOTS_AT_FIRST, this.slotsMax) : this.slotsMax
+    ).fill(undefined)
+    for (const first of slots) {
+      for (let deadline = first; deadline !== undefined; ) {
+        const { next } = deadline
+        this.link(deadline)
+        deadline = next
+      }
+    }
+  }
+
+  /** Puts it in the slot of its tick, which is the answer. */
+  private link(deadline: Deadline): number {
     // Rounded up: the tick that processes it must not come before its instant.
-    const tick = Math.max(Math.ceil(atMs / this.tickMs), this.lastTick + 1)
+    const tick = Math.max(Math.ceil(deadline.atMs / this.tickMs), this.lastTick + 1)
     const slot = tick % this.slots.length
     const first = this.slots[slot]
     deadline.slot = slot
@@ -74,8 +100,7 @@ export class DeadlineWheel {
     deadline.previous = undefined
     if (first !== undefined) first.previous = deadline
     this.slots[slot] = deadline
-    this.count++
-    if (tick < this.wakeTick) this.wake(tick)
+    return tick
   }
 
   /** Does nothing when it is not scheduled. */

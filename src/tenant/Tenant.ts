@@ -12,7 +12,6 @@
  */
 
 import * as Effect from "effect/Effect"
-import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
 import { Actor, type Behaviour, type ForkChild } from "../actor/Actor.ts"
 import type { DeadlineWheel } from "../actor/DeadlineWheel.ts"
@@ -34,6 +33,7 @@ import type { TenantState } from "../storage/TenantStore.ts"
 import { Counters } from "../telemetry/Counters.ts"
 import { absentIdentity, absentPermissions } from "./absentClient.ts"
 import { refusalOfConnect, wantsPersistence } from "./admission.ts"
+import { ChildFibers } from "./ChildFibers.ts"
 import { Drain } from "./Drain.ts"
 import { ownPublication } from "./ownPublication.ts"
 import type { Policy } from "./policy/TenantPolicy.ts"
@@ -145,10 +145,7 @@ export class Tenant implements Behaviour<TenantMessage> {
     context: TenantContext
   ): Effect.Effect<Tenant, never, Scope.Scope> =>
     Effect.gen(function* () {
-      const run = yield* FiberSet.makeRuntime<never, unknown, unknown>()
-      // Wherever the tenant is made: a child that could not be interrupted would outlive its actor, and every
-      // time limit.
-      const fork = ((effect) => run(Effect.interruptible(effect))) as ForkChild
+      const { fork } = yield* ChildFibers.make
       return yield* Effect.acquireRelease(
         Effect.sync(() => new Tenant(id, settings, context, fork)),
         (tenant) => Effect.sync(() => tenant.stop())

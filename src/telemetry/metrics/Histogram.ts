@@ -9,14 +9,17 @@ export const latencyBounds: ReadonlyArray<number> = [
 ]
 
 export class Histogram {
-  /** Of each bound those that are not above it and above the one before; then those above all. */
-  readonly counts: Float64Array
+  /** Made with the first: one of ten thousand tenants may never have any. */
+  private values: Float64Array | undefined
   count = 0
   /** In seconds. */
   sum = 0
 
-  constructor(readonly bounds: ReadonlyArray<number> = latencyBounds) {
-    this.counts = new Float64Array(bounds.length + 1)
+  constructor(readonly bounds: ReadonlyArray<number> = latencyBounds) {}
+
+  /** Of each bound those that are not above it and above the one before; then those above all. */
+  get counts(): Float64Array {
+    return (this.values ??= new Float64Array(this.bounds.length + 1))
   }
 
   /** `times` values of as many seconds. */
