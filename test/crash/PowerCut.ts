@@ -218,8 +218,10 @@ const blocksOf = (write: Operation): ReadonlyArray<Operation> => {
 const filesIn = (directory: string): Map<string, Buffer> => {
   const files = new Map<string, Buffer>()
   if (!existsSync(directory)) return files
-  for (const name of readdirSync(directory)) {
-    const path = join(directory, name)
+  for (const entry of readdirSync(directory, { withFileTypes: true })) {
+    // A socket holds nothing that could be lost.
+    if (!entry.isFile()) continue
+    const path = join(directory, entry.name)
     files.set(path, readFileSync(path))
   }
   return files
