@@ -137,10 +137,22 @@ export class DeadlineWheel {
   rest(): void {
     if (this.due.length > 0) return this.wake(this.lastTick + 1)
     if (this.count === 0) return
+    if (this.slots.length < this.slotsMax) return this.wake(this.earliestTick())
     // A slot that is not empty may hold what is due in a later revolution: then it is looked at in vain.
     let tick = this.lastTick + 1
     while (this.slots[tick % this.slots.length] === undefined) tick++
     this.wake(tick)
+  }
+
+  /** Looks at all of few deadlines, because a short revolution would look at each of them often. */
+  private earliestTick(): number {
+    let earliest = Number.POSITIVE_INFINITY
+    for (const first of this.slots) {
+      for (let deadline = first; deadline !== undefined; deadline = deadline.next) {
+        if (deadline.atMs < earliest) earliest = deadline.atMs
+      }
+    }
+    return Math.max(Math.ceil(earliest / this.tickMs), this.lastTick + 1)
   }
 
   private wake(tick: number): void {

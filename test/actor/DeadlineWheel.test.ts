@@ -274,3 +274,39 @@ describe("a wheel that says when to turn it", () => {
     expect(turned(wheel, 1000)).toEqual([])
   })
 })
+
+describe("a wheel that grows", () => {
+  test("keeps every deadline, those that were scheduled before and those after", () => {
+    const wheel = new DeadlineWheel(0, 100, 512)
+    const random = fc.sample(fc.integer({ min: 0, max: 200_000 }), { numRuns: 500, seed: 6 })
+    const probes = random.map((atMs) => ({ atMs, probe: new Probe() }))
+    for (const { atMs, probe } of probes.slice(0, 40)) wheel.schedule(probe, atMs)
+    for (let nowMs = 0; nowMs <= 10_000; nowMs += 100) wheel.advance(nowMs)
+    for (const { atMs, probe } of probes.slice(40)) wheel.schedule(probe, 10_000 + atMs)
+    for (let nowMs = 10_100; nowMs <= 210_100; nowMs += 100) wheel.advance(nowMs)
+    expect(wheel.size).toBe(0)
+    for (const [index, { atMs, probe }] of probes.entries()) {
+      const due = index < 40 ? atMs : 10_000 + atMs
+      expect(probe.firedAt).toHaveLength(1)
+      // One that was overdue when it was scheduled fires with the next tick.
+      const at = probe.firedAt[0] ?? 0
+      expect(at - Math.max(due, index < 40 ? 0 : 10_000)).toBeWithin(0, 101)
+    }
+  })
+
+  test("wants to be turned for few deadlines when one is due, and not to look at what is not", () => {
+    const wheel = new DeadlineWheel(0, 100, 512)
+    const wakes: Array<number> = []
+    wheel.wakeAt = (atMs) => wakes.push(atMs)
+    const instants = [90_000, 60_000, 75_050]
+    for (const atMs of instants) wheel.schedule(new Probe(), atMs)
+    let turns = 0
+    for (let next = wakes.at(-1); next !== undefined && turns < 100; next = wakes.shift()) {
+      wakes.length = 0
+      turns++
+      wheel.advance(next)
+      wheel.rest()
+    }
+    expect([turns, wheel.size]).toEqual([3, 0])
+  })
+})
