@@ -26,6 +26,8 @@ export interface Events {
   readonly counts: () => EventCounts
   /** Where to find tenants, once there are some. */
   readonly publishTo: (find: (tenant: string) => EventOutlet | undefined) => void
+  /** Who else wants to know of every event; one, which does not throw. */
+  readonly watchBy: (watch: (event: Event, atMs: number) => void) => void
 }
 
 /** Of a sink that throws, how often the log tells. */
@@ -39,6 +41,7 @@ export const makeEvents: Effect.Effect<Events, never, EventSink> = Effect.gen(fu
   const counts = { reported: 0, sinkFailures: 0, topicLosses: 0 }
   const limit = new LineLimit(FAILURES_LOGGED_PER_SECOND, clock.unsafeCurrentTimeMillis())
   let topics = new EventTopics(() => undefined)
+  let watch: (event: Event, atMs: number) => void = () => {}
 
   const failed = (defect: unknown, nowMs: number): void => {
     counts.sinkFailures++
@@ -50,6 +53,9 @@ export const makeEvents: Effect.Effect<Events, never, EventSink> = Effect.gen(fu
     publishTo: (find) => {
       topics = new EventTopics(find)
     },
+    watchBy: (watcher) => {
+      watch = watcher
+    },
     report: (event) => {
       const nowMs = clock.unsafeCurrentTimeMillis()
       counts.reported++
@@ -59,6 +65,9 @@ export const makeEvents: Effect.Effect<Events, never, EventSink> = Effect.gen(fu
         failed(defect, nowMs)
       }
       recent.add(event, nowMs)
+      // Of a tenant that is deleted no trace is kept.
+      if (event._tag === "TenantChanged" && event.change === "deleted") recent.forget(event.tenant)
+      watch(event, nowMs)
       counts.topicLosses += topics.report(event, nowMs)
     }
   }

@@ -58,6 +58,17 @@ describe("a sink that throws", () => {
   )
 })
 
+effect("a tenant that is deleted leaves nothing in memory", () =>
+  Effect.gen(function* () {
+    const events = yield* Effect.provide(makeEvents, EventSink.layerNone)
+    for (const tenant of ["acme", "other"]) events.report(ended("c", tenant))
+    events.report({ _tag: "TenantChanged", tenant: "acme", change: "suspended" })
+    expect(events.recent.of("acme", "c").length).toBe(1)
+    events.report({ _tag: "TenantChanged", tenant: "acme", change: "deleted" })
+    expect([events.recent.of("acme", "c").length, events.recent.of("other", "c").length]).toEqual([0, 1])
+  })
+)
+
 describe("what is remembered", () => {
   test("is the last of each client, oldest first", () => {
     const recent = new RecentEvents()

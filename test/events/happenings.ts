@@ -431,6 +431,17 @@ export const happenings = {
       await broker.advance(1000)
     }
   },
+  groupIsGone: {
+    play: async (broker) => {
+      const member = await broker.connect(persistent)
+      await member.subscribe(["$share/g/a", 1])
+      await say(broker, member, raw.disconnect())
+      const writer = await broker.connect({ clientId: "writer" })
+      await writer.publish("a")
+      broker.broker.purge("default", "client")
+      await broker.settle()
+    }
+  },
   tenantQueueFull: {
     options: { settings: { tenantQueueBytesMax: 10 } },
     play: async (broker) => {

@@ -80,6 +80,7 @@ const more: ReadonlyArray<readonly [name: string, happening: Happening, expected
   ["too many subscriptions", h.subscribesTooMuch, { _tag: "SubscribeRefused", topicFilter: "b" }],
   ["a message that expires", h.expires, { ...dropped, reason: "expired", clientId: "reader" }],
   ["a message that may not be received", h.mayNotReceive, { ...dropped, reason: "not-authorized", qos: 1 }],
+  ["what a group without members had", h.groupIsGone, { ...dropped, reason: "no-members", topic: "a" }],
   ["the tenant's full queue", h.tenantQueueFull, { ...dropped, reason: "tenant-queue-full" }],
   [
     "a session that a clean start discards",
