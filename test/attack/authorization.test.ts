@@ -1,10 +1,13 @@
-/** Attacks on permissions: rows 14 and 18 of the attack table. */
+/** Attacks on permissions: rows 13, 14 and 18 of the attack table. */
 
 import { describe, expect, test } from "bun:test"
 import * as Effect from "effect/Effect"
+import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
 import type { AclRule } from "../../src/auth/Acl.ts"
-import { Authorizer } from "../../src/auth/Authorizer.ts"
+import { Authorizer, allowAll } from "../../src/auth/Authorizer.ts"
+import { parseAcl } from "../../src/auth/acl/AclText.ts"
+import { RuleBook } from "../../src/auth/acl/RuleBook.ts"
 import { hex, raw, type Version } from "../support/raw.ts"
 import { type TestBroker, type TestClient, withBroker } from "../support/testBroker.ts"
 
@@ -227,4 +230,45 @@ describe("attack 18: wills", () => {
       await broker.advance(86_400_000)
       await watcher.quiet()
     }))
+})
+
+describe("attack 13: names with wildcards in them", () => {
+  const book = new RuleBook(
+    Either.getOrThrow(
+      parseAcl(
+        "rules.acl",
+        [
+          `deny publish secret/\${clientId}/#`,
+          `allow all devices/\${clientId}/#`,
+          `allow all users/\${username}/#`,
+          `allow all \${username}`,
+          "allow publish secret/#",
+          ""
+        ].join("\n")
+      )
+    )
+  )
+  const authorizer = Layer.succeed(Authorizer, {
+    permissions: (identity) =>
+      Effect.succeed(identity.clientId === "admin" ? allowAll : book.permissionsOf(identity))
+  })
+
+  const names = ["+", "#", "a/#", "+/+", "a/b", "/", `\${username}`, "%c", "$SYS"]
+
+  test.each(names)("attack 13: a client that calls itself %j sees and reaches nobody else's", (name) =>
+    withBroker({ authorizer }, async (broker) => {
+      const client = await broker.connect({ version: 5, clientId: name, username: name })
+      const others = ["devices/other", "devices/#", "devices/+/x", "users/other", "#", "$SYS/#", "+"]
+      expect(await granted(client, ...others)).toEqual(others.map(() => 0x87))
+      for (const topic of ["devices/other/x", "users/other/x", "other"]) {
+        await client.send(raw.publish({ version: 5, topic, qos: 1, packetId: 1 }))
+        expect((await client.expect("puback")).reasonCode).toBe(0x87)
+      }
+      // What could have been meant to be denied is.
+      const isFit = !/[/+#]/.test(name)
+      await client.send(raw.publish({ version: 5, topic: "secret/other", qos: 1, packetId: 1 }))
+      expect((await client.expect("puback")).reasonCode).toBe(isFit ? 0x10 : 0x87)
+      if (isFit) expect(await granted(client, `devices/${name}/#`, `users/${name}/+`)).toEqual([1, 1])
+    })
+  )
 })

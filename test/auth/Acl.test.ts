@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test"
 import * as fc from "effect/FastCheck"
 import { Acl, type AclRule } from "../../src/auth/Acl.ts"
+import type { Qos } from "../../src/protocol/Packet.ts"
 import { referenceMatch, seeded, topicFilter, topicName } from "../topic/reference.ts"
 
 const rule = (text: string): AclRule => {
@@ -108,5 +109,107 @@ describe("whatever the rules", () => {
       }),
       seeded(2000)
     )
+  })
+})
+
+describe("decisions that are kept", () => {
+  const qos = fc.constantFrom<Qos>(0, 1, 2)
+  const conditional = fc.record<AclRule>({
+    permission: fc.constantFrom("allow", "deny"),
+    action: fc.constantFrom("publish", "subscribe", "all"),
+    topicFilter: fc.constantFrom("a/#", "+/b", "a/b", "#", "+", "b/+", "a"),
+    qos: fc.option(fc.subarray<Qos>([0, 1, 2]), { nil: undefined }),
+    retain: fc.option(fc.boolean(), { nil: undefined }),
+    shared: fc.option(fc.constantFrom(true, false, "g"), { nil: undefined })
+  })
+  const topic = fc.constantFrom("a", "b", "a/b", "b/b", "a/c", "b/c", "x".repeat(300))
+  const group = fc.constantFrom(undefined, "g", "h")
+  const isFor = ({ shared }: AclRule, name: string | undefined): boolean =>
+    shared === undefined || (typeof shared === "string" ? shared === name : shared === (name !== undefined))
+
+  test("are those that the rules make, however often and in whatever order they are asked for", () => {
+    fc.assert(
+      fc.property(
+        fc.array(conditional, { minLength: 1, maxLength: 20 }),
+        fc.array(fc.tuple(topic, qos, fc.boolean(), group), { minLength: 20, maxLength: 60 }),
+        (list, asked) => {
+          const judge = new Acl(list)
+          for (const [name, level, retain, share] of asked) {
+            const publishes = list.find(
+              (each) =>
+                each.action !== "subscribe" &&
+                (each.qos ?? [0, 1, 2]).includes(level) &&
+                (each.retain ?? retain) === retain &&
+                isFor(each, undefined) &&
+                referenceMatch(each.topicFilter, name)
+            )
+            expect(judge.publish(name, level, retain)).toBe(publishes?.permission === "allow")
+            const receives = list.find(
+              (each) =>
+                each.action !== "publish" &&
+                (each.qos ?? [0, 1, 2]).some((of) =>
+                  each.permission === "allow" ? of >= level : of === level
+                ) &&
+                each.retain !== true &&
+                isFor(each, share) &&
+                referenceMatch(each.topicFilter, name)
+            )
+            expect(judge.receive(name, level, share)).toBe(receives?.permission === "allow")
+          }
+        }
+      ),
+      seeded(500)
+    )
+  })
+
+  test("are kept for some topics only", () => {
+    const judge = new Acl(Array.from({ length: 20 }, (_, at) => rule(`allow publish ${at}/#`)))
+    for (let round = 0; round < 2; round++) {
+      for (let at = 0; at < 1000; at++) expect(judge.publish(`${at}/x`)).toBe(at < 20)
+    }
+  })
+})
+
+describe("a rule for some", () => {
+  const only = (condition: Partial<AclRule>, text = "allow all a/#") =>
+    new Acl([{ ...rule(text), ...condition }])
+
+  test("QoS", () => {
+    const judge = only({ qos: [0, 1] })
+    expect(([0, 1, 2] as const).map((qos) => judge.publish("a", qos))).toEqual([true, true, false])
+    expect(([0, 1, 2] as const).map((qos) => judge.subscribe("a/+", qos))).toEqual([true, true, false])
+    // A message may be of less than what its subscription was granted.
+    expect(([0, 1, 2] as const).map((qos) => only({ qos: [1] }).receive("a", qos))).toEqual([
+      true,
+      true,
+      false
+    ])
+  })
+
+  test("RETAIN", () => {
+    expect([true, false].map((retain) => only({ retain: false }).publish("a", 0, retain))).toEqual([
+      false,
+      true
+    ])
+    expect([true, false].map((retain) => only({ retain }).subscribe("a"))).toEqual([false, true])
+  })
+
+  test("shared subscriptions", () => {
+    const of = (shared: boolean | string) =>
+      [undefined, "g", "h"].map((group) => only({ shared }).subscribe("a", 0, group))
+    expect(of(true)).toEqual([false, true, true])
+    expect(of(false)).toEqual([true, false, false])
+    expect(of("g")).toEqual([false, true, false])
+    expect(only({ shared: true }).publish("a")).toBe(false)
+  })
+
+  test("denies everything by `coversAll`, and allows nothing by it", () => {
+    const denied = new Acl([{ ...rule("deny all #"), coversAll: true }, rule("allow all $x/#")])
+    expect([denied.publish("$x/a"), denied.subscribe("$x/#"), denied.deliver?.("$x/a")]).toEqual([
+      false,
+      false,
+      false
+    ])
+    expect(only({ coversAll: true }).publish("b")).toBe(false)
   })
 })
