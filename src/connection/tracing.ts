@@ -1,10 +1,11 @@
 /**
  * The span of a handshake, from CONNECT to CONNACK. Which tenant a client is of is known when it has been
- * authenticated, so that is when it is decided whether it is traced; what came before is then told afterwards.
+ * authenticated, so that is when it is decided whether it is traced; what came before is told afterwards.
  */
 
-import type { Connect } from "../protocol/Packet.ts"
-import type { Tracing } from "../telemetry/tracing/Tracing.ts"
+import type { Connack, Connect } from "../protocol/Packet.ts"
+import { ReasonCode } from "../protocol/ReasonCode.ts"
+import type { LiveSpan, Tracing } from "../telemetry/tracing/Tracing.ts"
 import type { Connection } from "./Connection.ts"
 
 /** CONNECT has come. */
@@ -50,4 +51,16 @@ export const connectJudged = (
   if (tenant === "") authentication.fail("not authenticated")
   else authentication.end()
   connection.traced = span
+}
+
+/** CONNACK has been written. */
+export const handshakeAnswered = (
+  connection: Connection,
+  traced: LiveSpan,
+  { properties, reasonCode, sessionPresent }: Connack
+): void => {
+  connection.traced = undefined
+  traced.set({ "mqtt.reason_code": reasonCode, "mqtt.session_present": sessionPresent })
+  if (reasonCode === ReasonCode.Success) traced.end()
+  else traced.fail(properties.reasonString ?? "")
 }

@@ -82,7 +82,8 @@ const refuseTooMany = (
   out: SessionOutputs
 ): void => {
   const reasonCode = ReasonCode.QuotaExceeded
-  const reason = `a SUBSCRIBE may have ${state.settings.topicFiltersPerPacketMax} filters, this one has ${requests.length}`
+  const { topicFiltersPerPacketMax: max } = state.settings
+  const reason = `a SUBSCRIBE may have ${max} filters, this one has ${requests.length}`
   const topic = requests[0]?.topicFilter ?? ""
   out.refused({ _tag: "SubscribeRefused", topic, reasonCode, reason })
   const reasonCodes = requests.map(() => reasonCode)

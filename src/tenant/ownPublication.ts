@@ -1,4 +1,4 @@
-/** Messages of the broker's own, to a tenant's clients: UTF-8 and its content type, at QoS 0, not retained. */
+/** Messages of the broker's own to a tenant's clients: UTF-8 and its type, at QoS 0, not retained. */
 
 import { Publication } from "../router/Publication.ts"
 

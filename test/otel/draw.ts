@@ -130,20 +130,24 @@ const draw = (all: ReadonlyArray<ReceivedSpan>): string => {
     const indent = span === publish ? 0 : span.name === "commit" ? 0 : 16
     const label = span.name === "commit" ? "commit (linked)" : span.name
     const ms = Number(span.endNs - span.startNs) / 1e6
+    const width = Math.max(3, to - from).toFixed(1)
+    const end = Math.min(to + 6, WIDTH - 60).toFixed(1)
     return [
       `<text x="${16 + indent}" y="${y + 15}">${escape(label)}</text>`,
-      `<rect x="${from.toFixed(1)}" y="${y}" width="${Math.max(3, to - from).toFixed(1)}" height="20" rx="3" `,
+      `<rect x="${from.toFixed(1)}" y="${y}" width="${width}" height="20" rx="3" `,
       `fill="${COLORS[span.name] ?? "#999"}"/>`,
-      `<text x="${Math.min(to + 6, WIDTH - 60).toFixed(1)}" y="${y + 15}" class="ms">${ms.toFixed(2)} ms</text>`
+      `<text x="${end}" y="${y + 15}" class="ms">${ms.toFixed(2)} ms</text>`
     ].join("")
   })
   const height = 60 + rows.length * ROW
   const gap = LEFT + half + 30
-  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="13">
+  const box = `viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="13"`
+  const morningHead = `sleeper is back, after a restart (${second.ms.toFixed(1)} ms)`
+  return `<svg xmlns="http://www.w3.org/2000/svg" ${box}>
 <style>.ms{fill:#666;font-size:11px}.head{fill:#666}</style>
 <rect width="${WIDTH}" height="${height}" fill="#fff"/>
 <text x="${LEFT}" y="30" class="head">sensor publishes alarm/door (${first.ms.toFixed(1)} ms)</text>
-<text x="${LEFT + half + 60}" y="30" class="head">sleeper is back, after a restart (${second.ms.toFixed(1)} ms)</text>
+<text x="${LEFT + half + 60}" y="30" class="head">${morningHead}</text>
 <line x1="${gap}" y1="16" x2="${gap}" y2="${height - 10}" stroke="#bbb" stroke-dasharray="4 4"/>
 ${bars.join("\n")}
 </svg>

@@ -1,4 +1,4 @@
-/** What `otel/` shows and alerts on is what the broker exposes: every file is read, every metric looked up. */
+/** What `otel/` shows and alerts on is what the broker exposes: each file is read, each metric looked up. */
 
 import { describe, expect, test } from "bun:test"
 import { readdirSync, readFileSync } from "node:fs"

@@ -1,4 +1,4 @@
-/** A message's way through a whole broker, as spans: live, to one who is away, over a restart and a takeover. */
+/** A message's way through a broker, as spans: live, to one who is away, over a restart and a takeover. */
 
 import { describe, expect, test } from "bun:test"
 import { mkdtempSync, rmSync } from "node:fs"

@@ -10,6 +10,7 @@ import type * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Exit from "effect/Exit"
 import * as Option from "effect/Option"
+import * as Schedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
 import { type KeyValue, type OtlpEndpoint, otlpValue } from "../otlp/OtlpEndpoint.ts"
@@ -50,7 +51,7 @@ export const makeOtlpTracer = (
       return Effect.zipRight(send(batch), flush)
     })
     yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.interruptible(flush), LAST_FLUSH_MS))
-    yield* Effect.forkScoped(Effect.forever(Effect.zipRight(Effect.sleep(intervalMs), flush)))
+    yield* Effect.forkScoped(Effect.schedule(flush, Schedule.spaced(intervalMs)))
     const ids = new RandomIds()
     const end = (span: OtlpSpan) => {
       if (ended.length < spansMax) ended.push(span)

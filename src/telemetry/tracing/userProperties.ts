@@ -82,7 +82,7 @@ interface UserProperty {
   readonly end: number
 }
 
-/** The user properties, in order. The bytes were checked when they came; what is forwarded is all there is. */
+/** The user properties, in order. The bytes were checked when they came. */
 function* properties(bytes: Buffer): Generator<UserProperty> {
   let at = 0
   while (at < bytes.length) {

@@ -275,13 +275,13 @@ export const tenantShare = {
   systemTopics: setting(oneOf("none", "own", "all"), {
     default: "own",
     meaning:
-      "Numbers that are published below `$SYS/broker/` every ten seconds: none, the tenant's own, or those of the whole broker",
+      "Whose numbers are published below `$SYS/broker/` every ten seconds: the tenant's, or the whole broker's",
     applies: "live"
   }),
   tracePropagation: setting(oneOf("inject", "forward", "strip"), {
     default: "inject",
     meaning:
-      "What subscribers see of a trace: `inject` puts the broker's own place in it where a message is traced, `forward` leaves the publisher's, `strip` takes it away",
+      "Which place in a trace subscribers are told: the broker's (`inject`), the publisher's (`forward`), none",
     applies: "live"
   })
 } as const
