@@ -248,8 +248,8 @@ const TOPIC_LENGTH_MAX = 256
 
 /**
  * The last decisions by topic, up to six kinds of each. The topic of the last question is found by itself: a
- * publisher's stays the same string. So found a decision costs 20 ns of processor time, by the table 26 ns, and
- * by a walk over 5, 50 and 300 rules 100, 470 and 2,250 ns (Bun 1.4.5, 2026-11).
+ * publisher's stays the same string. So found a decision costs 20 ns of processor time, by the table 26 ns,
+ * and by a walk over 5, 50 and 300 rules 100, 470 and 2,250 ns (Bun 1.4.5, 2026-11).
  */
 class DecisionCache {
   private topic: string | undefined

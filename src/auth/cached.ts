@@ -34,7 +34,7 @@ export const cached = (
     const forget = () => {
       kept = new BoundedTable(sizeMax)
     }
-    /** By what is kept under that key; else asks, and keeps what is answered before everything is forgotten. */
+    /** By what is kept; else asks, and keeps what is answered before everything is forgotten. */
     const judged = (key: string, ask: () => Decision): Decision => {
       const known = kept.get(key)
       if (known !== undefined && clock.unsafeCurrentTimeMillis() < known.untilMs) return known.allowed

@@ -70,7 +70,7 @@ export const onJudged = (state: SessionState, judged: Judged, nowMs: number, out
   goOn(state, nowMs, out)
 }
 
-/** The permissions have been asked for again, because they have changed; undefined when there is no answer. */
+/** The permissions have been asked for again, as they have changed; undefined when there is no answer. */
 export const onPermissions = (
   state: SessionState,
   permissions: Permissions | undefined,

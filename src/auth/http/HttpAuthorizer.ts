@@ -2,8 +2,10 @@
  * A service over HTTP that says what clients may do: each action goes there as JSON, and `allow` or `deny`
  * comes back. Whatever else comes back, or nothing, means no, and is not kept.
  *
- *     {"tenant":"acme","principal":"ada","clientId":"c1","action":"publish","topic":"a/b","qos":1,"retain":false}
- *     {"tenant":"acme","principal":"ada","clientId":"c1","action":"subscribe","topic":"a/#","qos":1,"group":"g"}
+ *     {"tenant":"acme","principal":"ada","clientId":"c1",
+ *      "action":"publish","topic":"a/b","qos":1,"retain":false}
+ *     {"tenant":"acme","principal":"ada","clientId":"c1",
+ *      "action":"subscribe","topic":"a/#","qos":1,"group":"g"}
  *     {"result":"allow"}
  *
  * For a subscription the topic is the filter, without `$share/group/`, and the answer holds for all of it.

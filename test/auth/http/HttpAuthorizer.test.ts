@@ -1,4 +1,4 @@
-/** [attack 32] A service over HTTP that decides on actions: what it is asked, how often, that all else means no. */
+/** [attack 32] A service over HTTP that decides on actions: what it is asked, and that all else means no. */
 
 import { afterAll, beforeEach, describe, expect, test } from "bun:test"
 import * as Deferred from "effect/Deferred"
