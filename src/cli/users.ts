@@ -1,6 +1,6 @@
 /**
- * `heddle users ...`: the users of the broker's own directory. A broker that runs is asked through its control
- * socket, so that clients who are connected feel the change; where none runs, its database is opened.
+ * `heddle users ...`: the users of the broker's own directory. A broker that runs is asked through its
+ * control socket, so that clients who are connected feel the change; where none runs, its database is opened.
  *
  * Passwords are hashed here: nothing but the hash goes anywhere.
  */

@@ -1,4 +1,4 @@
-/** Tenants, users and the ledger in the database: damage, a thread that dies, much of it, and commits beside it. */
+/** Tenants, users and the ledger in the database: damage, a thread that dies, much of it, commits beside. */
 
 import { Database } from "bun:sqlite"
 import { afterAll, describe, expect, setDefaultTimeout, test } from "bun:test"
