@@ -72,6 +72,7 @@ const elsewhereOf = (
   identity: Identity
 ): Effect.Effect<Redirect | undefined> =>
   Effect.suspend(() => balancer.redirect(identity)).pipe(
+    Effect.disconnect,
     Effect.timeoutOption(BALANCER_MS_MAX),
     Effect.map(Option.getOrUndefined),
     Effect.catchAllCause((cause) =>

@@ -112,7 +112,8 @@ export const askPermissions = (
     const asked = permissions(identity)
     if (Exit.isExit(asked) && Exit.isSuccess(asked))
       return Effect.succeed(failClosed(asked.value as Permissions))
-    return asked.pipe(
+    // Disconnected: one that cannot be interrupted is not waited for, either.
+    return Effect.disconnect(asked).pipe(
       Effect.map(failClosed),
       Effect.timeoutFail({ duration: DECISION_MS_MAX, onTimeout: () => noAnswer("in time") }),
       Effect.catchAllDefect(nonsense)
@@ -151,7 +152,7 @@ const isSettled = (decision: Decision): decision is boolean => typeof decision =
 const answerTo = (decision: Decision): Effect.Effect<boolean | undefined> =>
   isSettled(decision)
     ? Effect.succeed(decision)
-    : Effect.timeoutOption(decision, DECISION_MS_MAX).pipe(
+    : Effect.timeoutOption(Effect.disconnect(decision), DECISION_MS_MAX).pipe(
         Effect.map(Option.getOrUndefined),
         // What is neither is no answer.
         Effect.map((answer) => (typeof answer === "boolean" ? answer : undefined)),

@@ -7,9 +7,13 @@
 
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
+import * as Option from "effect/Option"
 import * as Runtime from "effect/Runtime"
 import type * as Scope from "effect/Scope"
 import type { ForkChild } from "../actor/Actor.ts"
+
+/** How long a tenant that ends waits for what its actors have asked services for. */
+const END_MS_MAX = 5000
 
 export class ChildFibers {
   private fibers: Set<Fiber.RuntimeFiber<unknown, unknown>> | undefined
@@ -47,6 +51,13 @@ export class ChildFibers {
 
   private readonly end = Effect.suspend(() => {
     this.hasEnded = true
-    return Fiber.interruptAll(this.fibers ?? [])
+    const fibers = [...(this.fibers ?? [])]
+    if (fibers.length === 0) return Effect.void
+    // A finalizer waits for good, unless what it waits for may be given up.
+    return Effect.timeoutOption(Effect.interruptible(Fiber.interruptAll(fibers)), END_MS_MAX).pipe(
+      Effect.flatMap((ended) =>
+        Option.isSome(ended) ? Effect.void : Effect.logError("what a service does cannot be interrupted")
+      )
+    )
   })
 }

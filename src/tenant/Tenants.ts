@@ -65,13 +65,14 @@ export const makeTenants = (
     const registry = new Registry(directory, context, { ...options, scope })
     const { changes } = directory
     if (changes !== undefined) {
-      yield* Effect.forkIn(
-        Stream.runForEach(changes, (id) => registry.refresh(id)),
-        scope
-      )
+      const follow = Stream.runForEach(changes, (id) => registry.refresh(id))
+      yield* Effect.forkIn(Effect.catchAllCause(Effect.disconnect(follow), changesEnded), scope)
     }
     return registry
   })
+
+const changesEnded = (cause: Cause.Cause<never>): Effect.Effect<void> =>
+  Effect.logError("the directory does not tell of its changes any more", cause)
 
 class Registry implements Tenants {
   private readonly live = new Map<string, Live>()
@@ -146,7 +147,14 @@ class Registry implements Tenants {
       if (!states.has(state)) return yield* nonsense(id)
       if (state === "deleting") return yield* unknownTenant(id)
       return { settings, state }
-    })
+    }).pipe(
+      // What it does wrong about one tenant must not keep a broker from serving the others.
+      Effect.disconnect,
+      Effect.timeoutFail({ duration: DIRECTORY_MS_MAX, onTimeout: () => noAnswer(id) }),
+      Effect.catchAllDefect((defect) =>
+        Effect.zipRight(Effect.logError(`the directory failed about tenant ${id}`, defect), nonsense(id))
+      )
+    )
   }
 
   private take(id: string, { settings, state }: Entry): Effect.Effect<Tenant, TenantUnavailable> {
@@ -205,6 +213,12 @@ interface Entry {
 }
 
 const states: ReadonlySet<TenantState> = new Set(["active", "suspended", "draining", "deleting"])
+
+/** How long the directory may think about one tenant. */
+const DIRECTORY_MS_MAX = 10_000
+
+const noAnswer = (tenant: string): TenantUnavailable =>
+  new TenantUnavailable({ tenant, reason: "the directory gives no answer in time" })
 
 const nonsense = (tenant: string): TenantUnavailable =>
   new TenantUnavailable({ tenant, reason: "the directory answered nonsense" })

@@ -57,6 +57,9 @@ export interface TestBrokerOptions {
   readonly wireBytesMax?: number
 }
 
+/** Of the test's clock. What takes real time, as a file does, has about as many milliseconds. */
+const STOP_SECONDS_MAX = 20_000
+
 /** Starts a broker, runs the body, and stops the broker whatever happened. */
 export const withBroker = async (
   options: TestBrokerOptions,
@@ -148,14 +151,19 @@ export class TestBroker {
 
   /**
    * Shuts the broker down. Time moves on by itself while it drains, so that a client that does not read
-   * cannot hold it.
+   * cannot hold it; a broker that does not stop for hours fails the test.
    */
   async stop(): Promise<void> {
     let stopped = false
     const closing = Effect.runPromise(Scope.close(this.scope, Exit.void)).finally(() => {
       stopped = true
     })
-    while (!this.isRealTime && !stopped) await this.advance(1000)
+    for (let seconds = 0; !this.isRealTime && !stopped; seconds++) {
+      if (seconds === STOP_SECONDS_MAX) {
+        throw new Error(`the broker does not stop: ${JSON.stringify(this.broker.census())} are left`)
+      }
+      await this.advance(1000)
+    }
     await closing
   }
 

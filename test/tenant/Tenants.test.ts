@@ -3,11 +3,14 @@
  */
 
 import { describe, expect, test } from "bun:test"
+import * as Context from "effect/Context"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Queue from "effect/Queue"
+import * as Stream from "effect/Stream"
 import { DurableState } from "../../src/storage/DurableState.ts"
-import { TenantDirectory, TenantUnavailable } from "../../src/tenant/TenantDirectory.ts"
+import { TenantDirectory, TenantUnavailable, unknownTenant } from "../../src/tenant/TenantDirectory.ts"
 import { defaultTenantSettings, type TenantSettings } from "../../src/tenant/TenantSettings.ts"
 import { properties, type RawConnect, raw, type Version } from "../support/raw.ts"
 import { TestBroker, type TestClient, withBroker } from "../support/testBroker.ts"
@@ -32,14 +35,14 @@ describe("a directory that does not vouch for a tenant", () => {
     ]
   > = [
     ["fails", (tenant) => new TenantUnavailable({ tenant, reason: "down" }), 0x88, [3]],
-    ["dies", () => Effect.die("a bug"), 0x80, []],
+    ["dies", () => Effect.die("a bug"), 0x88, [3]],
     [
       "throws",
       () => {
         throw new TypeError("a bug")
       },
-      0x80,
-      []
+      0x88,
+      [3]
     ],
     ["answers with no settings", () => Effect.succeed(undefined as unknown as TenantSettings), 0x88, [3]]
   ]
@@ -164,5 +167,84 @@ test("what is stored for a tenant that is served later than the others is taken 
     expect(client.connack?.sessionPresent).toBe(true)
     expect((await client.expect("publish")).payload.toString()).toBe("waiting")
     expect(broker.broker.census()).toMatchObject({ sessions: 2, subscriptions: 1, retainedMessages: 1 })
+  })
+})
+
+describe("a directory that says what has changed", () => {
+  const changing = () => {
+    const changes = Effect.runSync(Queue.unbounded<string | undefined>())
+    const granted = new Map([
+      ["a", 9],
+      ["b", 9]
+    ])
+    const states = new Map<string, "active" | "suspended">()
+    const directory = Layer.succeed(TenantDirectory, {
+      settings: (tenant) => {
+        const topicLevelsMax = granted.get(tenant)
+        return topicLevelsMax === undefined
+          ? unknownTenant(tenant)
+          : Effect.succeed({ ...defaultTenantSettings, topicLevelsMax })
+      },
+      state: (tenant) => Effect.succeed(states.get(tenant) ?? "active"),
+      changes: Stream.fromQueue(changes)
+    })
+    const tell = (tenant?: string) => Effect.runSync(Queue.offer(changes, tenant))
+    return { directory, granted, states, tell }
+  }
+
+  const connect = (broker: TestBroker, tenant: string) =>
+    broker.connect({ version: 5, clientId: tenant, username: `${tenant}/x` })
+
+  test("is believed at once, of the tenant that it names or of all", () => {
+    const { directory, granted, tell } = changing()
+    return withBroker({ authenticator: byUsername, directory }, async (broker) => {
+      for (const tenant of ["a", "b"]) await connect(broker, tenant)
+      for (const tenant of ["a", "b"]) granted.set(tenant, 3)
+      const limits = () =>
+        ["a", "b"].map((id) => broker.broker.administration.tenant(id)?.settings.topicLevelsMax)
+      tell("a")
+      await broker.settle()
+      expect(limits()).toEqual([3, 9])
+      tell()
+      await broker.settle()
+      expect(limits()).toEqual([3, 3])
+    })
+  })
+
+  test("suspends a tenant, and one that it knows no more", () => {
+    const { directory, granted, states, tell } = changing()
+    return withBroker({ authenticator: byUsername, directory }, async (broker) => {
+      const clients = [await connect(broker, "a"), await connect(broker, "b")]
+      states.set("a", "suspended")
+      granted.delete("b")
+      tell()
+      for (const client of clients) expect((await client.expect("disconnect")).reasonCode).toBe(0x98)
+      const knocked = await knock(broker, { username: "a/x" })
+      expect((await knocked.expect("connack")).reasonCode).toBe(0x8a)
+    })
+  })
+
+  test("and then cannot answer changes nothing", () => {
+    const { directory, tell } = changing()
+    let isDown = false
+    const failing = Layer.map(directory, (context) => {
+      const inner = Context.get(context, TenantDirectory)
+      return Context.make(TenantDirectory, {
+        ...inner,
+        settings: (tenant: string) =>
+          isDown ? Effect.fail(new TenantUnavailable({ tenant, reason: "down" })) : inner.settings(tenant)
+      })
+    })
+    return withBroker({ authenticator: byUsername, directory: failing }, async (broker) => {
+      const client = await connect(broker, "a")
+      isDown = true
+      tell()
+      await broker.settle()
+      await client.quiet()
+      isDown = false
+      tell("a")
+      await broker.settle()
+      await (await connect(broker, "b")).quiet()
+    })
   })
 })
