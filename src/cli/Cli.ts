@@ -87,6 +87,8 @@ const footer = HelpDoc.blocks([
   HelpDoc.p("heddle check heddle.yaml                 list everything that is wrong with a file"),
   HelpDoc.p("heddle passwd passwords ada              set a user's password"),
   HelpDoc.p("heddle users add ada --tenant acme       let somebody in by authentication method users"),
+  HelpDoc.p("heddle acl check rules.acl               list every mistake in a file of access rules"),
+  HelpDoc.p("heddle acl diff new.acl                  see who would lose what by other rules"),
   HelpDoc.p("heddle backup monday.db                  copy the database while the broker runs"),
   HelpDoc.p("heddle restore monday.db                 bring it back, with the broker stopped"),
   HelpDoc.p("heddle db stats                          see what the database holds"),

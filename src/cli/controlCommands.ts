@@ -1,5 +1,6 @@
 /** The commands that ask a broker that runs, through its control socket. */
 
+import { aclCommand } from "./acl.ts"
 import { banCommand } from "./ban.ts"
 import { clientsCommand, disconnectCommand, explainCommand, purgeCommand } from "./clients.ts"
 import { reloadCommand, targetOf } from "./control.ts"
@@ -9,6 +10,7 @@ import { tenantsCommand } from "./tenants.ts"
 export const controlCommands = <R>(access: ConfigAccess<R>) => {
   const target = targetOf(access)
   return [
+    aclCommand(target),
     tenantsCommand(target),
     clientsCommand(target),
     explainCommand(target),

@@ -5,6 +5,7 @@ import * as Layer from "effect/Layer"
 import { Broker } from "../Broker.ts"
 import { Explain } from "../explain/Explain.ts"
 import type { AdministrationError } from "./AdministrationError.ts"
+import { aclRoutes } from "./aclRoutes.ts"
 import { BanAdmin } from "./BanAdmin.ts"
 import { banRoutes } from "./banRoutes.ts"
 import type { ControlRoute } from "./ControlRoute.ts"
@@ -36,6 +37,7 @@ export const layerControl = ({
         ...tenantRoutes(yield* TenantAdmin),
         ...banRoutes(yield* BanAdmin),
         ...clientRoutes(broker, yield* Explain),
+        ...aclRoutes(broker.administration),
         ...(reload === undefined ? [] : [{ method: "POST", path: "/reload", handle: () => reload } as const]),
         ...routes
       ]

@@ -62,7 +62,7 @@ export interface RetainedPage {
 /** Asks for the next retained messages that match a filter. */
 export interface RetainedRequest {
   readonly _tag: "RetainedRequest"
-  readonly subscriber: Subscriber
+  readonly subscriber: Pick<Subscriber, "clientId" | "retainedPage">
   readonly topicFilter: string
   readonly options: DeliveryOptions
   /** Where the page begins; undefined for the first. */

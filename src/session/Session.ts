@@ -29,6 +29,7 @@ import { SessionReader } from "./SessionReader.ts"
 import { onDeliveryVerdict } from "./screenedDelivery.ts"
 import { giveBack } from "./sharing.ts"
 import { watchStall } from "./stall.ts"
+import { surveyOf } from "./survey.ts"
 import { throttledUntilMs } from "./throttle.ts"
 import { viewOf } from "./view.ts"
 
@@ -155,6 +156,9 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
         break
       case "Inspect":
         message.reply(viewOf(state, message.inquiry, this.actor.mailLength))
+        break
+      case "Survey":
+        message.reply(surveyOf(state))
         break
       case "Orphaned":
         // The broker ended without its clients having left: they are lost now, wills and all.

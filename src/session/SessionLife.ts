@@ -177,7 +177,7 @@ export abstract class SessionLife extends SessionOutlet {
         reason: "the server failed to handle this session"
       })
     }
-    if (message._tag === "Inspect") return message.reply(undefined)
+    if (message._tag === "Inspect" || message._tag === "Survey") return message.reply(undefined)
     if (message._tag !== "Delivery") return
     const { isHeld, options, publication } = message
     if (this.isAbandoned) {

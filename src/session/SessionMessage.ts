@@ -18,6 +18,7 @@ import type { BacklogPage } from "./refill.ts"
 import type { Session } from "./Session.ts"
 import type { Judged, SubscribeAnswer } from "./SessionState.ts"
 import type { Line } from "./screenedDelivery.ts"
+import type { Survey } from "./survey.ts"
 import type { Inquiry, SessionView } from "./view.ts"
 
 /** A link as its session reads from it. */
@@ -122,6 +123,8 @@ export type SessionMessage =
       /** Undefined when the session has ended before it has looked. */
       readonly reply: (view: SessionView | undefined) => void
     }
+  /** Somebody wants to know what it has of permissions. */
+  | { readonly _tag: "Survey"; readonly reply: (survey: Survey | undefined) => void }
   | { readonly _tag: "Resubscribe" }
   /** The tenant's settings are others now. */
   | { readonly _tag: "SettingsChanged" }

@@ -23,6 +23,7 @@ import { Publication } from "../router/Publication.ts"
 import type { Router } from "../router/Router.ts"
 import type { RouteView } from "../router/RouterMessage.ts"
 import type { RoutingCensus } from "../router/RoutingTable.ts"
+import type { DeliveryOptions, RetainedRequest } from "../router/Subscriber.ts"
 import type { Ending } from "../session/Link.ts"
 import type { Session } from "../session/Session.ts"
 import type { SessionHandle } from "../session/SessionHandle.ts"
@@ -230,6 +231,11 @@ export class Tenant implements Behaviour<TenantMessage> {
     return this.sessions.all()
   }
 
+  /** Reads a page of what is retained, as a new subscriber would be given it. */
+  readRetained(request: Omit<RetainedRequest, "_tag" | "options">): void {
+    this.router.signal({ _tag: "RetainedRequest", ...request, options: readingRetained })
+  }
+
   /** Asks the router who gets what is published to a topic. */
   inspectRoute(topic: string, reply: (view: RouteView) => void): void {
     this.router.signal({ _tag: "Inspect", topic, reply })
@@ -382,6 +388,14 @@ export class Tenant implements Behaviour<TenantMessage> {
     this.actor.stop()
     this.context.timekeeper.release(this.wheel)
   }
+}
+
+const readingRetained: DeliveryOptions = {
+  qos: 0,
+  retainAsPublished: true,
+  subscriptionIdentifiers: [],
+  group: undefined,
+  isRetained: true
 }
 
 const stopped: AttachRefused = {

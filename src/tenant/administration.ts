@@ -13,6 +13,7 @@ import type { RouteView } from "../router/RouterMessage.ts"
 import type { Ending } from "../session/Link.ts"
 import type { SessionHandle } from "../session/SessionHandle.ts"
 import type { Inquiry, SessionView } from "../session/view.ts"
+import { type DryRun, dryRun, type PermissionsOf } from "./dryRun.ts"
 import type { Tenant } from "./Tenant.ts"
 import type { Tenants } from "./Tenants.ts"
 
@@ -68,6 +69,11 @@ export interface Administration {
     clientId: string,
     inquiry: Inquiry
   ) => Effect.Effect<SessionView | undefined>
+  /**
+   * What those permissions would take from the tenant's clients; undefined when it is not live. Changes
+   * nothing.
+   */
+  readonly dryRun: (tenant: string, permissionsOf: PermissionsOf) => Effect.Effect<DryRun | undefined>
   /** Who would get what is published there; undefined when the tenant is not live, or does not answer. */
   readonly route: (tenant: string, topic: string) => Effect.Effect<RouteView | undefined>
 }
@@ -86,6 +92,11 @@ export const administrationOf = (tenants: Tenants): Administration => ({
       const tenant = tenants.find(id)
       if (tenant === undefined) reply(undefined)
       else tenant.signal({ _tag: "Inspect", clientId, inquiry, reply })
+    }),
+  dryRun: (id, permissionsOf) =>
+    Effect.suspend(() => {
+      const tenant = tenants.find(id)
+      return tenant === undefined ? Effect.succeed(undefined) : dryRun(tenant, permissionsOf)
     }),
   route: (id, topic) =>
     answer<RouteView | undefined>((reply) => {
