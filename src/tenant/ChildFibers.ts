@@ -32,8 +32,8 @@ export class ChildFibers {
   )
 
   /**
-   * Wherever the tenant is made: a child that could not be interrupted would outlive its actor, and every time
-   * limit.
+   * Wherever the tenant is made: a child that could not be interrupted would outlive its actor, and every
+   * time limit.
    */
   readonly fork: ForkChild = (effect) => {
     const fiber = Runtime.runFork(this.runtime)(Effect.interruptible(effect))

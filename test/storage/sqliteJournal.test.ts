@@ -145,7 +145,7 @@ class World {
     const unit = { level: "os", mayWait: false, isRefusable: false, committed: () => undefined } as const
     for (const tenant of tenants) this.journal.append({ ...unit, records: [{ ...connect(), tenant }] })
     this.endTick()
-    this.thread.serve()
+    while (this.thread.isBusy) this.thread.serve()
   }
 
   append(

@@ -123,8 +123,8 @@ export class Lanes {
   }
 
   /**
-   * The units of a batch: one at least, and as many as are within both limits. While several tenants write, and
-   * for some batches after, batches are smaller: who has little to write waits for the one that is under way.
+   * The units of a batch: one at least, and as many as are within both limits. While several tenants write,
+   * and for some batches after, batches are smaller: who has little to write waits for the one under way.
    */
   take({ bytesMax, recordsMax }: BatchLimits): ReadonlyArray<WaitingUnit> {
     const taken: Array<WaitingUnit> = []
@@ -204,7 +204,7 @@ export class Lanes {
     return this.lanes.get(tenant)?.waiting.units ?? []
   }
 
-  /** Something has come into a lane: finds out whether it, or if that was too much any other, is congested. */
+  /** Something has come into a lane: finds out whether it is congested now, or through it any other. */
   weigh(lane: Lane): void {
     const wasOver = this.isOver
     this.isOver = this.isAboveLimits(1)

@@ -1,6 +1,6 @@
 /**
- * Deposits: messages at QoS 1 for clients that are away, each acknowledged when it is stored. What is measured
- * is how long that takes.
+ * Deposits: messages at QoS 1 for clients that are away, each acknowledged when it is stored. What is
+ * measured is how long that takes.
  */
 
 import type { LatencyHistogram } from "../LatencyHistogram.ts"

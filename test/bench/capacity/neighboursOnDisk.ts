@@ -3,9 +3,9 @@
  * takes.
  *
  * The quiet tenant sends 200 messages a second at QoS 1 to clients that are away, and is told of each when it
- * is on the disk. The other does the same with 20,000 messages under way. Alone, beside half of what the flood
- * was, and beside the flood, in turn: a batch holds what both have, so the quiet one waits for larger batches
- * and not behind the other's backlog.
+ * is on the disk. The other does the same with 20,000 messages under way. Alone, beside half of what the
+ * flood was, and beside the flood, in turn: a batch holds what both have, so the quiet one waits for larger
+ * batches and not behind the other's backlog.
  */
 
 import { join } from "node:path"

@@ -1,6 +1,6 @@
 /**
- * Every setting does what its name says: for clients of 3.1.1 and of 5.0, over a whole broker, or in the tests
- * of the folder that is named for it.
+ * Every setting does what its name says: for clients of 3.1.1 and of 5.0, over a whole broker, or in the
+ * tests of the folder that is named for it.
  */
 
 import { describe, expect, test } from "bun:test"
