@@ -50,6 +50,7 @@ import type { StorageCounters } from "./storage/StorageCounters.ts"
 import type { StorageError } from "./storage/StorageError.ts"
 import { UsageStore } from "./storage/UsageStore.ts"
 import type { Counters } from "./telemetry/Counters.ts"
+import { Followers } from "./telemetry/follow/Followers.ts"
 import { Histogram } from "./telemetry/metrics/Histogram.ts"
 import type { MetricFamily } from "./telemetry/metrics/Metric.ts"
 import { Telemetry } from "./telemetry/Telemetry.ts"
@@ -163,6 +164,8 @@ export class Broker extends Context.Tag("heddle/Broker")<
       clientId: string,
       options?: { readonly will: "publish" | "suppress" }
     ) => boolean
+    /** Closes a client's connection; its session stays. False when its tenant is unknown. */
+    readonly disconnect: (tenant: string, clientId: string, reason?: string) => boolean
     /** What administers the broker sees of it, and asks of it. */
     readonly administration: Administration
   }
@@ -235,8 +238,10 @@ const make = (
     timekeeper.onTick = (lateMs) => loopLag.record(lateMs / 1000)
     const context = yield* makeTenantContext({ dispatcher, timekeeper, report, usage })
     const tenants = yield* makeTenants(context, options)
-    yield* meterTenants(tenants, usage)
+    const flushUsage = yield* meterTenants(tenants, usage)
     events.publishTo((tenant) => tenants.find(tenant))
+    const followers = new Followers()
+    events.watchBy((event, atMs) => followers.happened(event, atMs))
     yield* publishSystemTopics(tenants, manifest.version)
     yield* restoreTenants(tenants)
     yield* serveNodes(
@@ -254,6 +259,7 @@ const make = (
         tenants,
         settle: settleDecisions,
         tracing,
+        followers,
         nowMs: () => timekeeper.nowMs,
         report,
         packetBytesMax: () => options.packetBytesMax,
@@ -274,6 +280,8 @@ const make = (
       timekeeper,
       loopLag,
       telemetry,
+      followers,
+      flushUsage,
       reauthorize: (id) => {
         authorizer.forget?.()
         for (const tenant of tenants.all()) if (id === undefined || tenant.id === id) tenant.reauthorize()
@@ -287,13 +295,13 @@ const make = (
 const meterTenants = (
   tenants: Tenants,
   store: UsageStore["Type"] | undefined
-): Effect.Effect<void, never, Membership | Scope.Scope> =>
+): Effect.Effect<Effect.Effect<void>, never, Membership | Scope.Scope> =>
   Effect.gen(function* () {
-    if (store === undefined) return
+    if (store === undefined) return Effect.void
     const { self } = yield* Membership
     // No life of a node writes the rows of another, whatever the clock says.
     const writer = `${self.id}/${crypto.randomUUID()}`
-    yield* keepUsageLedger({ store, tenants: () => tenants.all(), writer })
+    return yield* keepUsageLedger({ store, tenants: () => tenants.all(), writer })
   })
 
 /** Has permissions asked for again whenever the authorizer says that they have changed. */
@@ -302,6 +310,7 @@ const followChanges = (
   reauthorize: (tenant?: string) => void
 ): Effect.Effect<void, never, Scope.Scope> =>
   Stream.runForEach(changes, ({ tenant }) => Effect.sync(() => reauthorize(tenant))).pipe(
+    Effect.disconnect,
     Effect.catchAllCause((cause) =>
       Effect.logError("the authorizer does not tell of its changes any more", cause)
     ),
@@ -335,6 +344,7 @@ const makeConnections = (
       nowMs: () => timekeeper.nowMs,
       deadlines,
       pages: new PagePool(),
+      followers: parts.serve.followers,
       decoder: () => decoders({ packetBytesMax: options.connectBytesMax }),
       serve: (connection, connect) => fork(serve(connection, connect, parts.serve)),
       refuse: (connection, error) => refuseMalformed(connection, error, parts.serve),

@@ -1,11 +1,14 @@
 /** What a broker that runs offers to those who hold it, over the parts that it is made of. */
 
+import type * as Effect from "effect/Effect"
 import manifest from "../package.json" with { type: "json" }
 import type { Dispatcher } from "./actor/Dispatcher.ts"
 import type { Timekeeper } from "./actor/Timekeeper.ts"
 import type { Broker, BrokerOptions, Census, Connections, Readiness } from "./Broker.ts"
 import type { Events } from "./events/Events.ts"
+import { ReasonCode } from "./protocol/ReasonCode.ts"
 import type { Journal, JournalStatus } from "./storage/Journal.ts"
+import type { Followers } from "./telemetry/follow/Followers.ts"
 import { brokerMetrics } from "./telemetry/metrics/broker.ts"
 import type { Histogram } from "./telemetry/metrics/Histogram.ts"
 import type { MetricFamily } from "./telemetry/metrics/Metric.ts"
@@ -28,18 +31,21 @@ export interface BrokerParts {
   readonly timekeeper: Timekeeper
   readonly loopLag: Histogram
   readonly telemetry: Telemetry["Type"]
+  readonly followers: Followers
   readonly reauthorize: (tenant?: string) => void
+  /** Writes what tenants have used since the last time. */
+  readonly flushUsage: Effect.Effect<void>
 }
 
 export const serviceOf = (parts: BrokerParts): Broker["Type"] => {
-  const { connections, events, journal, listening, options, reauthorize, tenants } = parts
+  const { connections, events, followers, journal, listening, options, reauthorize, tenants } = parts
   return {
     listening,
     listen: (listener) => listener.listen(connections.acceptor),
     limit: (next) => {
       Object.assign(options, next)
     },
-    administration: administrationOf(tenants),
+    administration: administrationOf(tenants, followers, parts.flushUsage),
     events,
     census: () => takeCensus(parts),
     readiness: () => readinessOf(journal.status()),
@@ -52,6 +58,12 @@ export const serviceOf = (parts: BrokerParts): Broker["Type"] => {
       return tenant !== undefined
     },
     reauthorize,
+    disconnect: (id, clientId, reason = "disconnected by the operator") => {
+      const tenant = tenants.find(id)
+      const ending = { reasonCode: ReasonCode.AdministrativeAction, reason }
+      tenant?.signal({ _tag: "Close", clientId, covers: () => true, ending })
+      return tenant !== undefined
+    },
     purge: (id, clientId, { will } = { will: "publish" }) => {
       const tenant = tenants.find(id)
       tenant?.purge(clientId, will === "publish")

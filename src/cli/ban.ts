@@ -3,12 +3,11 @@
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
 import * as Console from "effect/Console"
-import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { parseDuration } from "../values/Units.ts"
 import { jsonOption, print, type Target } from "./control.ts"
+import { secondsOf } from "./duration.ts"
 import { table } from "./table.ts"
 
 const subjectOptions = {
@@ -32,20 +31,6 @@ const subjectOf = (given: SubjectOptions) => ({
   user: Option.getOrUndefined(given.user),
   address: Option.getOrUndefined(given.address)
 })
-
-/** What stands behind --for is no time. Told to the person at the terminal. */
-class NoDuration extends Data.TaggedError("NoDuration")<{ readonly given: string }> {
-  override get message(): string {
-    return `${this.given} is no duration: expected one such as 90s, 2h or 30d`
-  }
-}
-
-const secondsOf = (given: string): Effect.Effect<number, NoDuration> => {
-  const millis = parseDuration(given)
-  return millis === undefined || millis < 1000
-    ? new NoDuration({ given })
-    : Effect.succeed(Math.ceil(millis / 1000))
-}
 
 const Done = Schema.Struct({})
 

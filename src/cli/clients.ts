@@ -31,6 +31,8 @@ const Listing = Schema.Struct({
   )
 })
 
+export const clientOption = Options.text("client").pipe(Options.withDescription("The client identifier"))
+
 export const clientsCommand = <R>({ broker, config }: Target<R>) =>
   Command.make(
     "clients",
@@ -143,7 +145,7 @@ export const explainCommand = <R>({ broker, config }: Target<R>) =>
       config,
       json: jsonOption,
       tenant: tenantOption,
-      client: Options.text("client").pipe(Options.withDescription("The client identifier")),
+      client: clientOption,
       qos: Options.choice("qos", ["0", "1", "2"]).pipe(
         Options.withDefault("0"),
         Options.withDescription("Of the message or the subscription")

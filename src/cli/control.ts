@@ -54,17 +54,20 @@ export const callControl = <A, I>(
   Effect.gen(function* () {
     const { isOk, value } = yield* Effect.tryPromise({
       try: () => send(path, call),
-      catch: (cause) => new BrokerUnreachable({ reason: unreachable(path, cause) })
+      catch: (cause) => unreachable(path, cause)
     })
-    if (!isOk) {
-      const refusal = Schema.decodeUnknownEither(Refusal)(value)
-      if (Either.isRight(refusal)) return yield* told(refusal.right.error)
-    }
+    if (!isOk) yield* refusalIn(value)
     return yield* Effect.mapError(
       Schema.decodeUnknown(answer)(value),
       () => new BrokerUnreachable({ reason: `${path}: what answers there is no broker of this version` })
     )
   })
+
+/** Fails with what the broker has to say against it, if that is what it says. */
+export const refusalIn = (value: unknown): Effect.Effect<void, AdministrationError> => {
+  const refusal = Schema.decodeUnknownEither(Refusal)(value)
+  return Either.isRight(refusal) ? told(refusal.right.error) : Effect.void
+}
 
 /** What is wrong in particular stands below what is wrong. */
 export const told = ({ code, message, problems }: (typeof Refusal.Type)["error"]): AdministrationError => {
@@ -72,10 +75,9 @@ export const told = ({ code, message, problems }: (typeof Refusal.Type)["error"]
   return new AdministrationError({ code, message: `${message}${list.join("")}`, problems })
 }
 
-const send = async (path: string, { body, method, path: place, query = {} }: ControlCall) => {
-  const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined)
-  const search = given.length === 0 ? "" : `?${new URLSearchParams(given)}`
-  const response = await fetch(`http://heddle${place}${search}`, {
+const send = async (path: string, call: ControlCall) => {
+  const { body, method } = call
+  const response = await fetch(urlOf(call), {
     unix: path,
     method,
     ...(body !== undefined && { body: JSON.stringify(body) })
@@ -83,13 +85,20 @@ const send = async (path: string, { body, method, path: place, query = {} }: Con
   return { isOk: response.ok, value: (await response.json()) as unknown }
 }
 
-const unreachable = (path: string, cause: unknown): string => {
+/** On the socket the host does not matter. */
+export const urlOf = ({ path, query = {} }: ControlCall): string => {
+  const given = Object.entries(query).filter((entry): entry is [string, string] => entry[1] !== undefined)
+  return `http://heddle${path}${given.length === 0 ? "" : `?${new URLSearchParams(given)}`}`
+}
+
+export const unreachable = (path: string, cause: unknown): BrokerUnreachable => {
   const code = cause instanceof Error && "code" in cause ? cause.code : ""
-  if (code === "EACCES" || code === "EPERM") return `${path}: the broker runs as another user`
-  return (
-    `no broker runs here: nothing answers at ${path}. ` +
-    "Start one with `heddle`, or name the configuration of the one you mean with --config"
-  )
+  const reason =
+    code === "EACCES" || code === "EPERM"
+      ? `${path}: the broker runs as another user`
+      : `no broker runs here: nothing answers at ${path}. ` +
+        "Start one with `heddle`, or name the configuration of the one you mean with --config"
+  return new BrokerUnreachable({ reason })
 }
 
 /** A way to ask the broker of a configuration. */
@@ -104,16 +113,33 @@ export interface Target<R> {
   readonly broker: (config: Option.Option<string>) => Effect.Effect<Ask, ConfigError | BrokerUnreachable, R>
 }
 
-export const targetOf = <R>({ load, option }: ConfigAccess<R>): Target<R> => ({
-  config: option,
-  broker: (file) =>
+export interface SocketTarget<R> extends Target<R> {
+  /** The path of its control socket. */
+  readonly socket: (
+    config: Option.Option<string>
+  ) => Effect.Effect<string, ConfigError | BrokerUnreachable, R>
+}
+
+export const targetOf = <R>({ load, option }: ConfigAccess<R>): SocketTarget<R> => {
+  const socket = (file: Option.Option<string>) =>
     Effect.flatMap(load(file), (config) => {
       const path = controlPath(config)
-      if (path !== undefined) return Effect.succeed<Ask>((call, answer) => callControl(path, call, answer))
+      if (path !== undefined) return Effect.succeed(path)
       const reason = "a broker of this configuration has no control socket: name one with control.path"
       return new BrokerUnreachable({ reason })
     })
-})
+  return {
+    config: option,
+    socket,
+    broker: (file) =>
+      Effect.map(
+        socket(file),
+        (path): Ask =>
+          (call, answer) =>
+            callControl(path, call, answer)
+      )
+  }
+}
 
 export const jsonOption = Options.boolean("json").pipe(Options.withDescription("Print JSON"))
 

@@ -5,7 +5,9 @@ import { banCommand } from "./ban.ts"
 import { clientsCommand, disconnectCommand, explainCommand, purgeCommand } from "./clients.ts"
 import { reloadCommand, targetOf } from "./control.ts"
 import type { ConfigAccess } from "./database.ts"
+import { sampleCommand } from "./sample.ts"
 import { tenantsCommand } from "./tenants.ts"
+import { traceCommand } from "./trace.ts"
 
 export const controlCommands = <R>(access: ConfigAccess<R>) => {
   const target = targetOf(access)
@@ -17,6 +19,8 @@ export const controlCommands = <R>(access: ConfigAccess<R>) => {
     disconnectCommand(target),
     purgeCommand(target),
     banCommand(target),
+    traceCommand(target),
+    sampleCommand(target),
     reloadCommand(target)
   ] as const
 }

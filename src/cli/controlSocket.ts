@@ -9,8 +9,10 @@ import type * as Scope from "effect/Scope"
 import { refused } from "../control/AdministrationError.ts"
 import { layerControl } from "../control/Control.ts"
 import { ControlUnavailable } from "../control/ControlServer.ts"
+import { samplingRoutes } from "../control/samplingRoutes.ts"
 import { UserAdmin } from "../control/UserAdmin.ts"
 import { userRoutes } from "../control/userRoutes.ts"
+import { Telemetry } from "../telemetry/Telemetry.ts"
 import { controlPath } from "./control.ts"
 import { type Configuration, reload, reloadText } from "./reload.ts"
 import type { RunningServices } from "./running.ts"
@@ -37,6 +39,7 @@ export const openControl = (
       try: () => mkdirSync(dirname(path), { recursive: true }),
       catch: (cause) => new ControlUnavailable({ path, reason: String(cause) })
     })
-    const routes = userRoutes(yield* UserAdmin)
+    const { tracing } = yield* Telemetry
+    const routes = [...userRoutes(yield* UserAdmin), ...samplingRoutes(tracing?.sampler)]
     yield* Layer.build(layerControl({ path, isRequired, reload: reloading, routes }))
   })

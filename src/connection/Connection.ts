@@ -23,7 +23,6 @@ import { MalformedPacket } from "../protocol/MalformedPacket.ts"
 import type {
   AckTag,
   ClientPacket,
-  Connack,
   Connect,
   Properties,
   ProtocolVersion,
@@ -43,9 +42,12 @@ import type { Publication } from "../router/Publication.ts"
 import type { Ending } from "../session/Link.ts"
 import type { Session } from "../session/Session.ts"
 import type { ClientLink } from "../session/SessionMessage.ts"
+import type { Tap } from "../telemetry/follow/Tap.ts"
 import type { LiveSpan } from "../telemetry/tracing/Tracing.ts"
 import type { Wire, WireHandler } from "../transport/Transport.ts"
 import type { ConnectionContext } from "./ConnectionContext.ts"
+import { answerTooLarge, connectCodeOf, propertiesOf } from "./endings.ts"
+import { handshakeAnswered } from "./tracing.ts"
 
 /** Output that is written before the end of the tick. */
 const FLUSH_AT = 64 * 1024
@@ -75,6 +77,8 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   begunNs: bigint | undefined = undefined
   /** The span of the handshake, until CONNACK. */
   traced: LiveSpan | undefined = undefined
+  /** Told of every packet while somebody follows the client. */
+  tap: Tap | undefined = undefined
   private readonly decoder: Decoder
   private readonly sink: ByteSink
   private session: Session | undefined
@@ -221,7 +225,11 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   nextPacket(): ClientPacket | undefined {
     this.isReadable = false
     if (this.isClosing) return undefined
-    return this.decoder.next()
+    return this.tap === undefined ? this.decoder.next() : this.nextTapped()
+  }
+
+  follow(tap: Tap): void {
+    this.tap ??= tap
   }
 
   resumeReading(): void {
@@ -239,6 +247,10 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     ) {
       return false
     }
+    if (this.tap !== undefined) {
+      const bytes = publishBytes(version, publication, header)
+      this.liveTap?.sentPublish(publication, header, bytes, this.context.nowMs())
+    }
     // A retained message may stay for years: it is not to carry its frames with it.
     if (publication.targets > 1 && !publication.retain && isPlain(header)) {
       const frame = publication.frame(version === 5, header.qos > 0)
@@ -254,11 +266,16 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
 
   sendAck(tag: AckTag, packetId: number, reasonCode: number, reason: string): void {
     if (this.isClosing || this.isGone) return
+    const before = this.sink.length
     if (reason !== "" && this.protocolVersion === 5 && this.requestProblemInformation) {
       const { packetBytesMax } = this
       writeExplainedAck(this.sink, { tag, packetId, reasonCode, reasonString: reason, packetBytesMax })
     } else {
       writeAck(this.sink, this.protocolVersion, tag, packetId, reasonCode)
+    }
+    if (this.tap !== undefined) {
+      const ack = { packetId, reasonCode, reasonString: reason || undefined }
+      this.liveTap?.sentAck(tag, ack, this.sink.length - before, this.context.nowMs())
     }
     this.written()
   }
@@ -276,17 +293,11 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
     }
     if (packet._tag === "Connack") {
       if (packet.reasonCode === ReasonCode.Success) this.isAccepted = true
-      if (this.traced !== undefined) this.endTrace(this.traced, packet)
+      if (this.traced !== undefined) handshakeAnswered(this, this.traced, packet)
     }
     this.sink.write(bytes)
+    if (this.tap !== undefined) this.liveTap?.sent(packet, bytes.length, this.context.nowMs())
     this.written()
-  }
-
-  private endTrace(traced: LiveSpan, { properties, reasonCode, sessionPresent }: Connack): void {
-    this.traced = undefined
-    traced.set({ "mqtt.reason_code": reasonCode, "mqtt.session_present": sessionPresent })
-    if (reasonCode === ReasonCode.Success) traced.end()
-    else traced.fail(properties.reasonString ?? "")
   }
 
   close(ending: Ending): void {
@@ -389,17 +400,39 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
 
   /** The first packet: CONNECT starts the fiber; nothing else does. [MQTT-3.1.0-1] */
   private begin(): void {
+    const { context, decoder } = this
+    const before = decoder.bufferedBytes
     try {
-      const packet = this.decoder.next()
+      const packet = decoder.next()
       if (packet === undefined) return
       this.hasBegun = true
-      if (packet._tag === "Connect") this.life = this.context.serve(this, packet)
-      else this.end()
+      if (packet._tag !== "Connect") return this.end()
+      if (context.followers.isAny) {
+        this.tap = context.followers.tap(packet.clientId, undefined)
+        this.tap?.received(packet, before - decoder.bufferedBytes, context.nowMs())
+      }
+      this.life = context.serve(this, packet)
     } catch (error) {
       if (!(error instanceof MalformedPacket)) throw error
       this.hasBegun = true
       this.context.refuse(this, error)
     }
+  }
+
+  /** The tap, unless nobody follows the client any more. */
+  private get liveTap(): Tap | undefined {
+    if (this.tap?.isOver === true) this.tap = undefined
+    return this.tap
+  }
+
+  private nextTapped(): ClientPacket | undefined {
+    const { decoder } = this
+    const before = decoder.bufferedBytes
+    const packet = decoder.next()
+    if (packet !== undefined) {
+      this.liveTap?.received(packet, before - decoder.bufferedBytes, this.context.nowMs())
+    }
+    return packet
   }
 
   /** Hands the next packet of the handshake to the fiber, if both are there. */
@@ -417,7 +450,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
       return waiter(Effect.fail(gone))
     }
     try {
-      const packet = this.decoder.next()
+      const packet = this.nextTapped()
       if (packet === undefined) return this.resumeReading()
       this.packetWaiter = undefined
       waiter(Effect.succeed(packet))
@@ -429,11 +462,6 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   }
 }
 
-const answerTooLarge: Ending = {
-  reasonCode: ReasonCode.PacketTooLarge,
-  reason: "an answer is larger than the client's Maximum Packet Size"
-}
-
 const gone: ConnectionGone = { _tag: "ConnectionGone" }
 
 /**
@@ -441,12 +469,3 @@ const gone: ConnectionGone = { _tag: "ConnectionGone" }
  */
 const isPlain = (header: PublishHeader): boolean =>
   header.topicAlias === 0 && header.messageExpiryInterval < 0 && header.subscriptionIdentifiers.length === 0
-
-/** [MQTT-3.2.2-8]: CONNACK has no code for a shutdown. */
-const connectCodeOf = ({ reasonCode }: Ending): ReasonCode =>
-  reasonCode === ReasonCode.ServerShuttingDown ? ReasonCode.ServerUnavailable : reasonCode
-
-const propertiesOf = (ending: Ending): Properties =>
-  ending.serverReference === undefined
-    ? { reasonString: ending.reason }
-    : { reasonString: ending.reason, serverReference: ending.serverReference }

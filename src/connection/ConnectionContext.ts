@@ -7,6 +7,7 @@ import type { PagePool } from "../protocol/ByteSink.ts"
 import type { Decoder } from "../protocol/Decoder.ts"
 import type { MalformedPacket } from "../protocol/MalformedPacket.ts"
 import type { Connect } from "../protocol/Packet.ts"
+import type { Followers } from "../telemetry/follow/Followers.ts"
 import type { Connection } from "./Connection.ts"
 
 export interface ConnectionContext {
@@ -17,6 +18,7 @@ export interface ConnectionContext {
   readonly deadlines: DeadlineWheel
   readonly pages: PagePool
   readonly decoder: () => Decoder
+  readonly followers: Followers
   /** Starts the fiber that serves the connection from its CONNECT to its end. */
   readonly serve: (connection: Connection, connect: Connect) => Fiber.RuntimeFiber<void>
   /** What came first is no CONNECT that could be served. */

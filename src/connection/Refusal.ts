@@ -22,7 +22,9 @@ export class Refusal {
   constructor(
     readonly reasonCode: ReasonCode,
     readonly reason: string,
-    readonly details: RefusalDetails = {}
+    readonly details: RefusalDetails = {},
+    /** What the client hears, where the reason is for those alone who run the broker. */
+    readonly told: string = reason
   ) {}
 }
 
@@ -36,10 +38,10 @@ type Report = (event: Event) => void
 
 /** Says no to CONNECT and tells of it. */
 export const refuse = (connection: Connection, why: Refusal, report: Report): void => {
-  const { details, reason, reasonCode } = why
+  const { details, reasonCode, told } = why
   const { serverReference } = details
   connection.refuse(reasonCode, {
-    reasonString: reason,
+    reasonString: told,
     ...(serverReference !== undefined && { serverReference })
   })
   tellRefused(connection, why, report)

@@ -33,6 +33,7 @@ import type { Connect, Properties, ProtocolVersion } from "../protocol/Packet.ts
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { type PublishRefusal, refusalOfTopic } from "../session/refusals.ts"
 import type { Attach } from "../session/SessionMessage.ts"
+import type { Followers } from "../telemetry/follow/Followers.ts"
 import type { Tracing } from "../telemetry/tracing/Tracing.ts"
 import type { ClientBalancer } from "../tenant/ClientBalancer.ts"
 import type { Tenant } from "../tenant/Tenant.ts"
@@ -41,6 +42,7 @@ import type { AttachRefused } from "../tenant/TenantMessage.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import type { Tenants } from "../tenant/Tenants.ts"
 import type { Connection, ConnectionGone } from "./Connection.ts"
+import { followIdentified } from "./following.ts"
 import { admission, willAsPublished } from "./policyChecks.ts"
 import { Refusal, refusal, refuse, tellRefused } from "./Refusal.ts"
 import { connectCame, connectJudged } from "./tracing.ts"
@@ -58,6 +60,7 @@ export interface ServeContext {
   readonly packetBytesMax: () => number
   /** Undefined while nothing is traced. */
   readonly tracing: Tracing | undefined
+  readonly followers: Followers
   readonly nowMs: () => number
   /** A client identifier for a client that sent none. */
   readonly newClientId: () => string
@@ -114,6 +117,7 @@ const shakeHands = (connection: Connection, connect: Connect, context: ServeCont
       rules: accepted.rules,
       method: accepted.method
     }
+    followIdentified(connection, identity, context)
     return andThen(context.tenants.get(identity.tenant), (tenant) =>
       judge({ connection, connect, accepted, identity, tenant }, context)
     )
@@ -184,6 +188,7 @@ const enter = (newcomer: Newcomer, permitted: Permitted, context: ServeContext):
   if (ban !== undefined) return refuse(connection, new Refusal(ReasonCode.Banned, ban.reason), context.report)
   const packetBytesMax = Math.min(context.packetBytesMax(), tenant.settings.packetBytesMax)
   connection.allow(packetBytesMax)
+  followIdentified(connection, identity, context)
   tenant.admit({
     _tag: "Admit",
     attach: {
@@ -233,11 +238,17 @@ const recover = (
 
 const serverFailed = new Refusal(ReasonCode.UnspecifiedError, "the server failed")
 
+/** Of what is behind it the client hears nothing: it could be anything, an address or a path included. */
 const unavailable = (
   reason: string,
   cause: "tenant-unavailable" | "authorization-error",
   reasonCode: ReasonCode = ReasonCode.ServerUnavailable
-): Refusal => new Refusal(reasonCode, reason, { cause })
+): Refusal => new Refusal(reasonCode, reason, { cause }, told[cause])
+
+const told = {
+  "tenant-unavailable": "the tenant is not served",
+  "authorization-error": "nobody can say now what the client may do"
+} as const
 
 /** The identifier that the client sent, or the one that it is assigned. */
 const clientIdOf = (connect: Connect, context: ServeContext): string | Refusal => {

@@ -11,6 +11,7 @@ import { banRoutes } from "./banRoutes.ts"
 import type { ControlRoute } from "./ControlRoute.ts"
 import { type ControlUnavailable, serveControl } from "./ControlServer.ts"
 import { clientRoutes } from "./clientRoutes.ts"
+import { followRoutes } from "./followRoutes.ts"
 import { TenantAdmin } from "./TenantAdmin.ts"
 import { tenantRoutes } from "./tenantRoutes.ts"
 
@@ -38,6 +39,7 @@ export const layerControl = ({
         ...banRoutes(yield* BanAdmin),
         ...clientRoutes(broker, yield* Explain),
         ...aclRoutes(broker.administration),
+        ...followRoutes(broker.administration),
         ...(reload === undefined ? [] : [{ method: "POST", path: "/reload", handle: () => reload } as const]),
         ...routes
       ]

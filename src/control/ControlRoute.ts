@@ -1,6 +1,6 @@
 /**
  * What may be asked of a broker through its control socket: a table of routes, each from a request to an
- * answer. Requests are judged by schemas; an answer is whatever JSON can say.
+ * answer. Requests are judged by schemas; an answer is whatever JSON can say, or a stream of that.
  */
 
 import * as Effect from "effect/Effect"
@@ -21,6 +21,16 @@ export interface ControlRoute {
   /** For instance `/tenants/:tenant`: what begins with a colon stands for one part, whatever it is. */
   readonly path: string
   readonly handle: (request: ControlRequest) => Effect.Effect<unknown, AdministrationError>
+}
+
+/** An answer that goes on: a line of JSON at a time, for as long as whoever asked reads. */
+export class LineStream {
+  constructor(
+    /** The next lines, as soon as there are some; none when there will be none. Asked for when it is read. */
+    readonly next: Effect.Effect<ReadonlyArray<string>>,
+    /** Nobody reads it any more. */
+    readonly close: () => void
+  ) {}
 }
 
 /** A part of the path that the route names. */

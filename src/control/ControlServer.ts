@@ -12,7 +12,7 @@ import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
 import { type AdministrationError, type AdministrationErrorCode, refused } from "./AdministrationError.ts"
-import { type ControlRoute, routeOf } from "./ControlRoute.ts"
+import { type ControlRoute, LineStream, routeOf } from "./ControlRoute.ts"
 
 /** The socket cannot be opened. Told to whoever starts the broker. */
 export class ControlUnavailable extends Data.TaggedError("ControlUnavailable")<{
@@ -44,7 +44,7 @@ export const serveControl = (
 ): Effect.Effect<void, ControlUnavailable, Scope.Scope> =>
   Effect.gen(function* () {
     yield* makeRoom(path)
-    const run = yield* FiberSet.makeRuntimePromise<never, Response>()
+    const run = yield* FiberSet.makeRuntimePromise<never, unknown>()
     yield* Effect.acquireRelease(
       Effect.try({
         try: () =>
@@ -52,11 +52,8 @@ export const serveControl = (
             Bun.serve({
               unix: path,
               maxRequestBodySize: BODY_BYTES_MAX,
-              fetch: (request, server) => {
-                // A deletion may take its time.
-                server.timeout(request, 0)
-                return run(answer(request, routes))
-              },
+              ...patient,
+              fetch: (request) => run(answer(request, routes, run)),
               error: () => failure(refused("unavailable", "the broker could not answer"))
             })
           ),
@@ -69,6 +66,13 @@ export const serveControl = (
         )
     )
   })
+
+/**
+ * A deletion may take its time, and a client that is followed may be quiet for hours. (Bun's types know this
+ * option for ports only; sockets obey it as well, while `server.timeout` has no effect on a streamed answer.
+ * Bun 1.4.5, 2026-11)
+ */
+const patient: object = { idleTimeout: 0 }
 
 /** The file is made with that mode: to change it afterwards would leave it open for a moment. */
 const ownersOnly = <A>(make: () => A): A => {
@@ -116,20 +120,48 @@ const isListening = (path: string): Effect.Effect<boolean> =>
 
 const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause))
 
-const answer = (request: Request, routes: ReadonlyArray<ControlRoute>): Effect.Effect<Response> => {
+type Run = <A>(effect: Effect.Effect<A>) => Promise<A>
+
+const answer = (request: Request, routes: ReadonlyArray<ControlRoute>, run: Run): Effect.Effect<Response> => {
   const { pathname, searchParams } = new URL(request.url)
   const found = routeOf(routes, request.method, pathname)
   if (found === undefined) return Effect.succeed(failure(refused("not-found", "there is no such resource")))
   const { params, route } = found
   return bodyOf(request).pipe(
     Effect.flatMap((body) => Effect.suspend(() => route.handle({ params, query: searchParams, body }))),
-    Effect.match({ onFailure: failure, onSuccess: (value) => Response.json(value ?? {}) }),
+    Effect.match({ onFailure: failure, onSuccess: (value) => responseOf(value, run) }),
     Effect.catchAllCause((cause) =>
       Effect.as(
         Effect.logError(`${request.method} ${pathname} failed`, cause),
         failure(refused("unavailable", "the broker failed to do that"))
       )
     )
+  )
+}
+
+const responseOf = (value: unknown, run: Run): Response =>
+  value instanceof LineStream
+    ? new Response(bodyOfLines(value, run), { headers: { "content-type": "application/x-ndjson" } })
+    : Response.json(value ?? {})
+
+/** Nothing is taken before the socket has taken what came before. */
+const bodyOfLines = ({ close, next }: LineStream, run: Run): ReadableStream<Uint8Array> => {
+  const encoder = new TextEncoder()
+  let isCancelled = false
+  return new ReadableStream<Uint8Array>(
+    {
+      pull: async (controller) => {
+        const lines = await run(next)
+        if (isCancelled) return
+        if (lines.length === 0) controller.close()
+        else controller.enqueue(encoder.encode(`${lines.join("\n")}\n`))
+      },
+      cancel: () => {
+        isCancelled = true
+        close()
+      }
+    },
+    { highWaterMark: 0 }
   )
 }
 

@@ -24,7 +24,7 @@ import { letGo, onBacklogPage } from "./refill.ts"
 import { onJudged, onPermissions } from "./rejudge.ts"
 import { onRetainedPage } from "./replay.ts"
 import { resume } from "./resume.ts"
-import type { LifecycleMessage, Lost, SessionMessage } from "./SessionMessage.ts"
+import type { ClientLink, LifecycleMessage, Lost, SessionMessage } from "./SessionMessage.ts"
 import { SessionReader } from "./SessionReader.ts"
 import { onDeliveryVerdict } from "./screenedDelivery.ts"
 import { giveBack } from "./sharing.ts"
@@ -159,6 +159,9 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
         break
       case "Survey":
         message.reply(surveyOf(state))
+        break
+      case "Follow":
+        ;(state.link as ClientLink | undefined)?.follow(message.tap)
         break
       case "Orphaned":
         // The broker ended without its clients having left: they are lost now, wills and all.

@@ -9,6 +9,7 @@ import type { ClientPacket } from "../protocol/Packet.ts"
 import type { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { Delivery, RetainedPage } from "../router/Subscriber.ts"
+import type { Tap } from "../telemetry/follow/Tap.ts"
 import type { LiveSpan } from "../telemetry/tracing/Tracing.ts"
 import type { DeliverVerdict, PublishVerdict, SubscribeVerdict } from "../tenant/policy/Verdict.ts"
 import type { Gate } from "../tenant/quota/Gate.ts"
@@ -32,6 +33,8 @@ export interface ClientLink extends Link {
   readonly attached: (session: Session) => void
   /** The span of the handshake, until CONNACK; undefined when it is not traced. */
   readonly traced: LiveSpan | undefined
+  /** Somebody follows the client: the tap is told of its packets from now on. */
+  readonly follow: (tap: Tap) => void
   /** What had arrived was read: the socket may be read again. */
   readonly resumeReading: () => void
 }
@@ -125,6 +128,8 @@ export type SessionMessage =
     }
   /** Somebody wants to know what it has of permissions. */
   | { readonly _tag: "Survey"; readonly reply: (survey: Survey | undefined) => void }
+  /** Somebody follows the client of the present connection. */
+  | { readonly _tag: "Follow"; readonly tap: Tap }
   | { readonly _tag: "Resubscribe" }
   /** The tenant's settings are others now. */
   | { readonly _tag: "SettingsChanged" }

@@ -222,7 +222,7 @@ export class Tenant implements Behaviour<TenantMessage> {
   }
 
   /** For what may be asked of it by message. */
-  signal(message: Extract<TenantMessage, { readonly _tag: "Close" | "Inspect" }>): void {
+  signal(message: Extract<TenantMessage, { readonly _tag: "Close" | "Inspect" | "Follow" }>): void {
     this.actor.signal(message)
   }
 
@@ -331,6 +331,8 @@ export class Tenant implements Behaviour<TenantMessage> {
         return this.sessions.close(message)
       case "Inspect":
         return this.sessions.inspect(message)
+      case "Follow":
+        return this.sessions.find(message.clientId)?.signal({ _tag: "Follow", tap: message.tap })
     }
   }
 

@@ -6,6 +6,7 @@ import type { Ending } from "../session/Link.ts"
 import type { Session } from "../session/Session.ts"
 import type { Attach } from "../session/SessionMessage.ts"
 import type { Inquiry, SessionView } from "../session/view.ts"
+import type { Tap } from "../telemetry/follow/Tap.ts"
 
 /** Why a client that has passed its handshake gets no session. */
 export interface AttachRefused {
@@ -44,3 +45,5 @@ export type TenantMessage =
       readonly inquiry: Inquiry
       readonly reply: (view: SessionView | undefined) => void
     }
+  /** Somebody follows a client, which may be connected. */
+  | { readonly _tag: "Follow"; readonly clientId: string; readonly tap: Tap }

@@ -13,12 +13,17 @@ import type { RouteView } from "../router/RouterMessage.ts"
 import type { Ending } from "../session/Link.ts"
 import type { SessionHandle } from "../session/SessionHandle.ts"
 import type { Inquiry, SessionView } from "../session/view.ts"
+import type { Follower, FollowOptions } from "../telemetry/follow/Follower.ts"
+import type { Followers } from "../telemetry/follow/Followers.ts"
 import { type DryRun, dryRun, type PermissionsOf } from "./dryRun.ts"
 import type { Tenant } from "./Tenant.ts"
 import type { Tenants } from "./Tenants.ts"
 
 /** What is seen of a tenant. Live: read, do not keep. */
-export type LiveTenant = Pick<Tenant, "id" | "state" | "settings" | "counters" | "census" | "policy">
+export type LiveTenant = Pick<
+  Tenant,
+  "id" | "state" | "settings" | "counters" | "census" | "policy" | "quota"
+>
 
 export interface LiveClient {
   readonly tenant: string
@@ -57,6 +62,8 @@ const ANSWER_MS_MAX = 5000
 export interface Administration {
   readonly tenants: () => Iterable<LiveTenant>
   readonly tenant: (id: string) => LiveTenant | undefined
+  /** Writes what tenants have used since the last time, so that the ledger is complete. */
+  readonly flushUsage: Effect.Effect<void>
   /** See `Tenants`. */
   readonly refresh: Tenants["refresh"]
   readonly remove: Tenants["remove"]
@@ -76,9 +83,16 @@ export interface Administration {
   readonly dryRun: (tenant: string, permissionsOf: PermissionsOf) => Effect.Effect<DryRun | undefined>
   /** Who would get what is published there; undefined when the tenant is not live, or does not answer. */
   readonly route: (tenant: string, topic: string) => Effect.Effect<RouteView | undefined>
+  /** Follows a client, connected or not, from now on. Undefined when too many are followed. */
+  readonly follow: (options: FollowOptions, nowMs: number) => Follower | undefined
 }
 
-export const administrationOf = (tenants: Tenants): Administration => ({
+export const administrationOf = (
+  tenants: Tenants,
+  followers: Followers,
+  flushUsage: Effect.Effect<void>
+): Administration => ({
+  flushUsage,
   tenants: () => tenants.all(),
   tenant: (id) => tenants.find(id),
   refresh: (id) => tenants.refresh(id),
@@ -103,7 +117,14 @@ export const administrationOf = (tenants: Tenants): Administration => ({
       const tenant = tenants.find(id)
       if (tenant === undefined) reply(undefined)
       else tenant.inspectRoute(topic, reply)
-    })
+    }),
+  follow: (options, nowMs) => {
+    const { clientId, tenant } = options
+    const follower = followers.add(options, nowMs)
+    const tap = followers.tap(clientId, tenant)
+    if (tap !== undefined) tenants.find(tenant)?.signal({ _tag: "Follow", clientId, tap })
+    return follower
+  }
 })
 
 const answer = <A>(ask: (reply: (answer: A) => void) => void): Effect.Effect<A | undefined> =>

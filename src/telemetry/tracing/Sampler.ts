@@ -6,16 +6,19 @@
  * comparisons: a ratio counts down to the next message that it takes rather than throw dice for each.
  */
 
-import { matchesFilter } from "../../topic/TopicFilter.ts"
+import { matchesFilter, parseTopicFilter } from "../../topic/TopicFilter.ts"
 import type { TraceContext } from "./TraceContext.ts"
 import { traceContextOf } from "./userProperties.ts"
 
 /** What is named must all hold. */
-export interface SamplingRule {
+export interface SamplingSubject {
   readonly tenant?: string
   readonly clientId?: string
   /** Of the topic that is published to. */
   readonly topicFilter?: string
+}
+
+export interface SamplingRule extends SamplingSubject {
   /** From 0, none of them, to 1, all. */
   readonly ratio: number
   /** Milliseconds since the epoch; the rule is gone then. */
@@ -80,6 +83,24 @@ export class Sampler {
     return this.rules.map(({ rule }) => rule).filter((rule) => !isOver(rule, nowMs))
   }
 
+  /**
+   * Puts a rule before all others, instead of the one about the same, if there is one. False when there are
+   * as many as there may be.
+   */
+  putRule(rule: SamplingRule, nowMs: number): boolean {
+    const others = this.rules.filter((each) => !isOver(each.rule, nowMs) && !isAboutSame(each.rule, rule))
+    if (others.length >= SAMPLING_RULES_MAX) return false
+    this.rules = [{ rule, countdown: new Countdown(rule.ratio, this.random) }, ...others]
+    return true
+  }
+
+  /** Takes the rule about exactly that away, or all of them; how many there were. */
+  removeRules(about: SamplingSubject | undefined, nowMs: number): number {
+    const before = this.rulesAt(nowMs).length
+    this.rules = this.rules.filter(({ rule }) => about !== undefined && !isAboutSame(rule, about))
+    return before - this.rulesAt(nowMs).length
+  }
+
   decide(candidate: Candidate, nowMs: number): SamplingDecision {
     const claimed = this.honoursParent ? traceContextOf(candidate.forwardedProperties) : undefined
     const ruled = this.rules.length > 0 ? this.ruled(candidate, nowMs) : undefined
@@ -105,6 +126,13 @@ interface CountedRule {
   readonly rule: SamplingRule
   readonly countdown: Countdown
 }
+
+/** Whether topics can be matched against it. */
+export const isSamplingFilter = (topicFilter: string): boolean =>
+  parseTopicFilter(topicFilter)._tag === "Plain"
+
+const isAboutSame = (one: SamplingSubject, other: SamplingSubject): boolean =>
+  one.tenant === other.tenant && one.clientId === other.clientId && one.topicFilter === other.topicFilter
 
 const isOver = ({ untilMs }: SamplingRule, nowMs: number): boolean =>
   untilMs !== undefined && untilMs <= nowMs
