@@ -3,10 +3,13 @@
 import * as Args from "@effect/cli/Args"
 import * as Command from "@effect/cli/Command"
 import * as Options from "@effect/cli/Options"
+import * as Clock from "effect/Clock"
 import * as Console from "effect/Console"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import { monthStartMs } from "../tenant/quota/Windows.ts"
 import { type ControlCall, jsonOption, print, type Target } from "./control.ts"
 import {
   RemovedTenant,
@@ -14,8 +17,11 @@ import {
   TenantDetails,
   TenantList,
   tenantsText,
-  tenantText
+  tenantText,
+  Usage,
+  usageText
 } from "./tenantsText.ts"
+import { instantOf } from "./usage.ts"
 
 /** A setting on the command line is not NAME=VALUE. Told to the person at the terminal. */
 class NoSetting extends Data.TaggedError("NoSetting")<{ readonly given: string }> {
@@ -43,6 +49,7 @@ export const tenantsCommand = <R>(target: Target<R>) =>
         "drain",
         "Let nobody of a tenant in, and send away who is there, one after another."
       ),
+      usageCommand(target),
       deleteCommand(target)
     ])
   )
@@ -113,6 +120,38 @@ const stateCommand = <R>({ broker, config }: Target<R>, name: string, descriptio
       yield* Console.log(`${tenant} is ${state}`)
     })
   ).pipe(Command.withDescription(description))
+
+const usageCommand = <R>({ broker, config }: Target<R>) =>
+  Command.make(
+    "usage",
+    {
+      config,
+      json: jsonOption,
+      since: Options.text("since").pipe(
+        Options.withDescription("From then on: 2026-11-01, or 7d for seven days ago; else this month"),
+        Options.optional
+      ),
+      tenant: tenantArgument
+    },
+    Effect.fnUntraced(function* ({ config: own, json, since, tenant }) {
+      const ask = yield* broker(own)
+      const nowMs = yield* Clock.currentTimeMillis
+      const fromMs = yield* Option.match(since, {
+        onNone: () => Effect.succeed(monthStartMs(nowMs)),
+        onSome: (text) => instantOf(text, nowMs)
+      })
+      const query = { since: String(fromMs) }
+      yield* print(
+        json,
+        yield* ask({ method: "GET", path: pathOf(tenant, "/usage"), query }, Usage),
+        usageText
+      )
+    })
+  ).pipe(
+    Command.withDescription(
+      "Show what a tenant has used, until now, and what is left of its days and months."
+    )
+  )
 
 /** A deletion was not confirmed. Told to the person at the terminal. */
 class Unconfirmed extends Data.TaggedError("Unconfirmed")<{ readonly tenant: string }> {

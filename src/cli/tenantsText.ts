@@ -3,6 +3,8 @@
 import * as Schema from "effect/Schema"
 import { table } from "./table.ts"
 
+const Counts = Schema.Record({ key: Schema.String, value: Schema.Number })
+
 const summary = {
   tenant: Schema.String,
   madeBy: Schema.String,
@@ -24,9 +26,32 @@ export const TenantDetails = Schema.Struct({
   counters: Schema.Record({ key: Schema.String, value: Schema.Number })
 })
 
-const Counts = Schema.Record({ key: Schema.String, value: Schema.Number })
-
 export const RemovedTenant = Schema.Struct({ removed: Counts })
+
+export const Usage = Schema.Struct({
+  tenant: Schema.String,
+  fromMs: Schema.Number,
+  untilMs: Schema.Number,
+  windows: Schema.Array(
+    Schema.Struct({
+      resource: Schema.String,
+      used: Schema.Number,
+      limit: Schema.Number,
+      endsAtMs: Schema.Number
+    })
+  ),
+  total: Counts
+})
+
+export const usageText = ({ fromMs, tenant, total, windows }: typeof Usage.Type): string =>
+  [
+    `${tenant}, since ${new Date(fromMs).toISOString()}`,
+    lines(Object.entries(total).map(([name, value]) => [words(name), value] as const)),
+    ...windows.map(
+      ({ endsAtMs, limit, resource, used }) =>
+        `${resource}: ${used} of ${limit}, anew at ${new Date(endsAtMs).toISOString()}`
+    )
+  ].join("\n")
 
 export const tenantsText = ({ tenants }: typeof TenantList.Type): string =>
   tenants.length === 0

@@ -11,19 +11,23 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
+import { BanList } from "../auth/guard/BanList.ts"
 import { Broker } from "../Broker.ts"
 import { tenantNamePattern } from "../config/TenantsSchema.ts"
 import type { Event } from "../events/Event.ts"
 import { EventSink } from "../events/EventSink.ts"
 import { addContents, type ContentCounts, TenantContents } from "../storage/TenantContents.ts"
 import { type StoredTenant, type TenantState, TenantStore } from "../storage/TenantStore.ts"
+import { UsageStore } from "../storage/UsageStore.ts"
 import { ConfiguredTenants, type TenantTable } from "../tenant/ConfiguredTenants.ts"
 import { applyOverrides, decodeOverrides, settingConflicts } from "../tenant/settings/overrides.ts"
 import { stateOf } from "../tenant/storedDirectory.ts"
 import { DEFAULT_TENANT } from "../tenant/TenantDirectory.ts"
 import { type AdministrationError, refused, unstored } from "./AdministrationError.ts"
 import { detailsOf, summaryOf, type TenantDetails, type TenantSummary } from "./TenantDetails.ts"
+import { addUsage, noUsage, type TenantUsage } from "./TenantUsage.ts"
 
 type Answer<A> = Effect.Effect<A, AdministrationError>
 
@@ -48,6 +52,8 @@ export class TenantAdmin extends Context.Tag("heddle/TenantAdmin")<
     readonly enterState: (tenant: string, state: "active" | "suspended" | "draining") => Answer<TenantDetails>
     /** Deletes it and all that it holds; what that was. */
     readonly remove: (tenant: string, removal: TenantRemoval) => Answer<ContentCounts>
+    /** What it has used of its windows, and by the ledger from an instant (ms since the epoch) on. */
+    readonly usage: (tenant: string, fromMs: number) => Answer<TenantUsage>
     /** Another configuration: what it says of tenants holds from now on, for those who are there as well. */
     readonly reconfigure: (table: TenantTable) => Effect.Effect<void>
   }
@@ -55,7 +61,7 @@ export class TenantAdmin extends Context.Tag("heddle/TenantAdmin")<
   static readonly layer: Layer.Layer<
     TenantAdmin,
     never,
-    Broker | ConfiguredTenants | TenantStore | TenantContents | EventSink
+    Broker | ConfiguredTenants | TenantStore | TenantContents | UsageStore | EventSink
   > = Layer.scoped(
     TenantAdmin,
     Effect.gen(function* () {
@@ -63,9 +69,11 @@ export class TenantAdmin extends Context.Tag("heddle/TenantAdmin")<
       const admin = new Admin({
         administration,
         recent: events.recent,
+        bans: Option.getOrUndefined(yield* Effect.serviceOption(BanList)),
         configured: yield* ConfiguredTenants,
         store: yield* TenantStore,
         contents: yield* TenantContents,
+        usage: yield* UsageStore,
         report: (yield* EventSink).report
       })
       yield* Effect.forkScoped(Effect.interruptible(admin.goOn))
@@ -77,9 +85,11 @@ export class TenantAdmin extends Context.Tag("heddle/TenantAdmin")<
 interface Parts {
   readonly recent: Broker["Type"]["events"]["recent"]
   readonly administration: Broker["Type"]["administration"]
+  readonly bans: BanList["Type"] | undefined
   readonly configured: ConfiguredTenants["Type"]
   readonly store: TenantStore["Type"]
   readonly contents: TenantContents["Type"]
+  readonly usage: UsageStore["Type"]
   readonly report: (event: Event) => void
 }
 
@@ -158,6 +168,27 @@ class Admin {
     return Effect.uninterruptible(Effect.zipRight(this.alone(tombstone), this.bury(tenant, removal)))
   }
 
+  usage(tenant: string, fromMs: number): Answer<TenantUsage> {
+    const { administration, usage } = this.parts
+    return Effect.gen(this, function* () {
+      const nowMs = yield* Clock.currentTimeMillis
+      yield* administration.flushUsage
+      const total = yield* Effect.mapError(
+        Stream.runFold(usage.read({ tenant, fromMs, untilMs: nowMs + 1 }), noUsage, addUsage),
+        unstored
+      )
+      const live = administration.tenant(tenant)
+      if (live === undefined && total.hours === 0) yield* this.get(tenant)
+      return {
+        tenant,
+        fromMs,
+        untilMs: nowMs,
+        windows: [...(live?.quota.windows.states(nowMs) ?? [])],
+        total
+      }
+    })
+  }
+
   reconfigure(table: TenantTable): Effect.Effect<void> {
     const { administration, configured } = this.parts
     return Effect.suspend(() => {
@@ -188,13 +219,25 @@ class Admin {
         removed = addContents(removed, yield* contents.purge(tenant, removal))
       }
       yield* this.alone(store.remove(tenant))
-      this.parts.recent.forget(tenant)
+      this.forget(tenant)
       return removed
     })
     return Effect.zipLeft(
-      Effect.catchTag(administration.remove(tenant, nothingLeft), "StorageError", unstored),
+      // What it has used until now is on record before it ends, or goes with the rest; nothing is written later.
+      Effect.zipRight(administration.flushUsage, administration.remove(tenant, nothingLeft)).pipe(
+        Effect.catchTag("StorageError", unstored)
+      ),
       this.tell(tenant, "deleted")
     )
+  }
+
+  /** What is remembered of a tenant beside what it holds. */
+  private forget(tenant: string): void {
+    const { bans, recent } = this.parts
+    recent.forget(tenant)
+    for (const { subject } of bans?.list() ?? []) {
+      if (subject._tag !== "Address" && subject.tenant === tenant) bans?.remove(subject)
+    }
   }
 
   /** Changes what is stored of a tenant that there is, and what holds. */

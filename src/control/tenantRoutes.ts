@@ -18,6 +18,9 @@ const Removal = Schema.Struct({
   usage: Schema.optionalWith(Schema.Literal("keep", "purge"), { default: () => "keep" as const })
 })
 
+/** Milliseconds since the epoch. */
+const UsageQuery = Schema.Struct({ since: Schema.NumberFromString.pipe(Schema.finite()) })
+
 export const tenantRoutes = (admin: TenantAdmin["Type"]): ReadonlyArray<ControlRoute> => {
   const tenantOf = (request: ControlRequest) => param(request, "tenant")
   const changesState = (name: string, state: "active" | "suspended" | "draining"): ControlRoute => ({
@@ -49,6 +52,12 @@ export const tenantRoutes = (admin: TenantAdmin["Type"]): ReadonlyArray<ControlR
             removed
           }))
         )
+    },
+    {
+      method: "GET",
+      path: "/tenants/:tenant/usage",
+      handle: (request) =>
+        Effect.flatMap(queryOf(request, UsageQuery), ({ since }) => admin.usage(tenantOf(request), since))
     },
     changesState("suspend", "suspended"),
     changesState("resume", "active"),

@@ -15,14 +15,11 @@ import { BanList } from "../auth/guard/BanList.ts"
 import { Broker } from "../Broker.ts"
 import type { Happened } from "../events/eventJson.ts"
 import type { RouteView } from "../router/RouterMessage.ts"
-import { refusalOfTopic } from "../session/refusals.ts"
 import type { SessionView } from "../session/view.ts"
-import type { TenantState } from "../storage/TenantStore.ts"
-import type { LiveTenant } from "../tenant/administration.ts"
 import { TenantDirectory, type TenantUnavailable } from "../tenant/TenantDirectory.ts"
-import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import { parseTopicFilter } from "../topic/TopicFilter.ts"
-import { type Explanation, explanationOf, type Finding, type Question, type Step } from "./Explanation.ts"
+import { type Explanation, explanationOf, instant, type Question, type Step, say } from "./Explanation.ts"
+import { limitSteps, type Place, windowSteps } from "./limitSteps.ts"
 import { sessionSteps } from "./sessionSteps.ts"
 
 export class Explain extends Context.Tag("heddle/Explain")<
@@ -49,13 +46,6 @@ interface Sources {
   readonly bans: BanList["Type"] | undefined
 }
 
-/** What is known of the tenant, whether it is live or not. */
-interface Place {
-  readonly live: LiveTenant | undefined
-  readonly state: TenantState
-  readonly settings: TenantSettings
-}
-
 const explain = (question: Question, sources: Sources): Effect.Effect<Explanation, TenantUnavailable> =>
   Effect.gen(function* () {
     const { action, clientId, tenant, topic } = question
@@ -70,6 +60,7 @@ const explain = (question: Question, sources: Sources): Effect.Effect<Explanatio
       ...banSteps(question, session, sources),
       ...sessionSteps(question, session, nowMs),
       ...limitSteps(question, place, session),
+      ...windowSteps(question, place, nowMs),
       ...(yield* permissionSteps(question, session)),
       ...policySteps(question, place),
       ...(route === undefined ? [] : routeSteps(question, route, session)),
@@ -91,8 +82,6 @@ const placeOf = (
   })
 }
 
-const say = (step: string, finding: Finding, detail: string): Step => ({ step, finding, detail })
-
 const tenantStep = ({ tenant }: Question, { live, state }: Place): Step => {
   if (state !== "active") return say("tenant", "no", `${tenant} is ${state}`)
   const since = live === undefined ? ", and no client of it has come since the broker started" : ""
@@ -112,43 +101,6 @@ const banSteps = (
   if (ban === undefined) return [say("bans", "yes", "no ban covers the client")]
   const until = ban.untilMs === undefined ? "for good" : `until ${instant(ban.untilMs)}`
   return [say("bans", "no", `the ${ban.subject._tag.toLowerCase()} is banned ${until}: ${ban.reason}`)]
-}
-
-const instant = (ms: number): string => new Date(ms).toISOString()
-
-/** What the tenant does not take from anybody. */
-const limitSteps = (
-  { action, qos, retain, topic }: Question,
-  { settings }: Place,
-  session: SessionView | undefined
-): ReadonlyArray<Step> => {
-  if (action !== "publish" && action !== "subscribe") return []
-  const steps: Array<Step> = []
-  const refusal = session === undefined ? refusalFor(action, topic, settings) : session.refusal
-  if (refusal !== undefined) steps.push(say("limits", "no", refusal))
-  if (action === "publish" && retain && !settings.retainAvailable) {
-    steps.push(say("limits", "no", "the tenant takes no retained messages (retainAvailable)"))
-  }
-  if (qos > settings.maximumQos) {
-    const finding = action === "publish" ? "no" : "note"
-    steps.push(say("limits", finding, `the tenant grants QoS ${settings.maximumQos} at most (maximumQos)`))
-  }
-  if (steps.every(({ finding }) => finding !== "no")) {
-    steps.push(
-      say("limits", "yes", `the tenant's settings allow the ${action === "publish" ? "topic" : "filter"}`)
-    )
-  }
-  return steps
-}
-
-const refusalFor = (
-  action: "publish" | "subscribe",
-  topic: string,
-  settings: TenantSettings
-): string | undefined => {
-  if (action === "publish") return refusalOfTopic(topic, settings)?.reason
-  const filter = parseTopicFilter(topic)
-  return filter._tag === "Invalid" ? `the filter ${filter.reason} [${filter.clause}]` : undefined
 }
 
 const permissionSteps = (

@@ -25,6 +25,11 @@ export interface Step {
   readonly detail: string
 }
 
+export const say = (step: string, finding: Finding, detail: string): Step => ({ step, finding, detail })
+
+/** An instant in milliseconds since the epoch, as it is told. */
+export const instant = (ms: number): string => new Date(ms).toISOString()
+
 export interface Explanation {
   readonly question: Question
   /** No if one step says no; else unknown if one cannot tell. */

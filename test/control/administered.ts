@@ -56,7 +56,8 @@ export const administered = async (
     authenticator: byUsername,
     ...rest,
     storage,
-    directory: Layer.merge(directory, BanList.layer),
+    // The broker finds a ban list and a usage ledger where there are some.
+    directory: Layer.mergeAll(directory, BanList.layer, storage),
     beside
   })
   try {

@@ -203,32 +203,3 @@ describe("while a tenant is being deleted", () => {
     })
   })
 })
-
-test("the usage ledger stays where it is not to go", async () => {
-  const state = new AdministrationState()
-  await administered({ storage: layerMemory(new DurableState(), state) }, async ({ admin, broker }) => {
-    await broker.connect({ version: 5, username: "a/x" })
-    state.writeUsage([{ ...usage, tenant: "a" }])
-    const removed = await Effect.runPromise(admin.remove("a", { withUsage: false }))
-    expect(removed.usageRows).toBe(0)
-    expect(state.readUsage({ tenant: "a", fromMs: 0, untilMs: 1 })).toHaveLength(1)
-    await Effect.runPromise(admin.create("a", {}))
-    expect((await Effect.runPromise(admin.remove("a", withUsage))).usageRows).toBe(1)
-  })
-})
-
-const usage = {
-  tenant: "",
-  hourMs: 0,
-  writer: "w",
-  messagesIn: 1,
-  bytesIn: 1,
-  messagesOut: 1,
-  bytesOut: 1,
-  connects: 1,
-  connectionMs: 1,
-  connectionsPeak: 1,
-  sessionsPeak: 1,
-  storedBytesPeak: 1,
-  retainedMessagesPeak: 1
-}

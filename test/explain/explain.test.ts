@@ -52,6 +52,20 @@ describe("the tenant", () => {
     }))
 })
 
+describe("connect", () => {
+  test("finds no room where there is none, but for the session that is there", () =>
+    administered({}, async (all) => {
+      await run(all.admin.create("a", { connectionsMax: 1, sessionsMax: 1, mqtt31: false }))
+      const before = await ask(all, { action: "connect", topic: "" })
+      expect(told(before, "limits")).toEqual(["note: clients of MQTT 3.1 (mqtt31) are turned off"])
+      await all.broker.connect({ version: 5, clientId: "first", username: "a/x" })
+      const full = await ask(all, { action: "connect", topic: "" })
+      expect(full.verdict).toBe("no")
+      expect(told(full, "limits").filter((step) => step.startsWith("no:"))).toHaveLength(2)
+      expect((await ask(all, { action: "connect", topic: "", clientId: "first" })).verdict).toBe("yes")
+    }))
+})
+
 describe("publish", () => {
   test("names those who would get it, the groups, and what is retained", () =>
     administered({}, async (all) => {
