@@ -3,16 +3,13 @@
  * when there is none.
  */
 
-import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
-import * as BunContext from "@effect/platform-bun/BunContext"
-import * as Effect from "effect/Effect"
-import * as Exit from "effect/Exit"
 import { connectAsync, type MqttClient } from "mqtt"
-import { makeCli } from "../../src/cli/Cli.ts"
 import { endPrograms, Program } from "../interop/Program.ts"
+import { runCommand } from "./runCommand.ts"
 
 // Real processes on a busy machine: slow is not wrong.
 setDefaultTimeout(30_000)
@@ -65,29 +62,8 @@ const connect = async (clientId: string, more: object = {}): Promise<MqttClient>
 const disconnection = (client: MqttClient): Promise<number | undefined> =>
   new Promise((resolve) => client.once("disconnect", ({ reasonCode }) => resolve(reasonCode)))
 
-/** Runs a command: whether it went well, and all that it printed. */
-const heddle = async (
-  args: ReadonlyArray<string>,
-  env: Record<string, string> = { HEDDLE_CONFIG: config }
-) => {
-  const lines: Array<string> = []
-  const print = (...values: ReadonlyArray<unknown>) => {
-    lines.push(values.join(" "))
-  }
-  const spies = [
-    spyOn(console, "log").mockImplementation(print),
-    spyOn(console, "error").mockImplementation(print)
-  ]
-  try {
-    const cli = makeCli(() => Effect.void, env)
-    const exit = await Effect.runPromiseExit(
-      Effect.provide(cli(["bun", "main.ts", ...args]), BunContext.layer)
-    )
-    return { isGood: Exit.isSuccess(exit), text: Bun.stripANSI(lines.join("\n")) }
-  } finally {
-    for (const spy of spies) spy.mockRestore()
-  }
-}
+const heddle = (args: ReadonlyArray<string>, env: Record<string, string> = { HEDDLE_CONFIG: config }) =>
+  runCommand(args, env)
 
 const printed = async (...args: ReadonlyArray<string>): Promise<string> => {
   const { isGood, text } = await heddle(args)

@@ -1,6 +1,11 @@
 import { describe, expect, test } from "bun:test"
 import { encodeForwardedProperties } from "../../src/protocol/Properties.ts"
-import { type Candidate, Sampler, type SamplerOptions } from "../../src/telemetry/tracing/Sampler.ts"
+import {
+  type Candidate,
+  SAMPLING_RULES_MAX,
+  Sampler,
+  type SamplerOptions
+} from "../../src/telemetry/tracing/Sampler.ts"
 
 const nothing = new Uint8Array(0)
 const message: Candidate = { tenant: "acme", clientId: "c1", topic: "a/b", forwardedProperties: nothing }
@@ -101,5 +106,44 @@ describe("a rule", () => {
     expect(brief.rulesAt(999)).toHaveLength(1)
     brief.decide(message, 1000)
     expect(brief.isOff).toBe(true)
+  })
+})
+
+describe("rules set one by one", () => {
+  const START_MS = 1000
+
+  test("stand before those set earlier, and instead of one about the same", () => {
+    const of = sampler({ rules: [{ tenant: "acme", ratio: 1 }] })
+    of.putRule({ clientId: "c1", ratio: 0, untilMs: 2000 }, START_MS)
+    expect(of.decide(message, START_MS)).toBe(false)
+    of.putRule({ clientId: "c1", ratio: 1, untilMs: 3000 }, START_MS)
+    expect(of.rulesAt(START_MS)).toEqual([
+      { clientId: "c1", ratio: 1, untilMs: 3000 },
+      { tenant: "acme", ratio: 1 }
+    ])
+    expect(of.decide(message, START_MS)).toBe(true)
+  })
+
+  test("are taken away: one, or all; those that are over do not count", () => {
+    const of = sampler({})
+    of.putRule({ tenant: "acme", ratio: 1, untilMs: 1500 }, START_MS)
+    of.putRule({ tenant: "acme", clientId: "c1", ratio: 1, untilMs: 3000 }, START_MS)
+    of.putRule({ topicFilter: "a/#", ratio: 1, untilMs: 3000 }, START_MS)
+    expect(of.removeRules({ tenant: "acme" }, 2000)).toBe(0)
+    expect(of.removeRules({ tenant: "acme", clientId: "c1" }, 2000)).toBe(1)
+    expect(of.rulesAt(2000)).toEqual([{ topicFilter: "a/#", ratio: 1, untilMs: 3000 }])
+    expect(of.removeRules(undefined, 2000)).toBe(1)
+    expect(of.isOff).toBe(true)
+  })
+
+  test("are so many at most; one about the same, and those that are over, leave room", () => {
+    const of = sampler({})
+    const put = (index: number, nowMs: number) =>
+      of.putRule({ clientId: `c${index}`, ratio: 1, untilMs: 2000 }, nowMs)
+    for (let index = 0; index < SAMPLING_RULES_MAX; index++) expect(put(index, START_MS)).toBe(true)
+    expect(put(SAMPLING_RULES_MAX, START_MS)).toBe(false)
+    expect(put(0, START_MS)).toBe(true)
+    expect(put(SAMPLING_RULES_MAX, 2000)).toBe(true)
+    expect(of.rulesAt(2000)).toEqual([])
   })
 })
