@@ -4,6 +4,8 @@
  */
 
 import { describe, expect, test } from "bun:test"
+import { readdirSync, readFileSync } from "node:fs"
+import { join } from "node:path"
 import { settingNames, type TenantSettings } from "../../../src/tenant/TenantSettings.ts"
 import { connectionScenes } from "./connectionScenes.ts"
 import { queueScenes } from "./queueScenes.ts"
@@ -65,6 +67,22 @@ describe("a setting is enforced:", () => {
     for (const version of [4, 5] as const) {
       test(`${setting}, version ${version}`, () => play(scene, version))
     }
+  }
+})
+
+describe("a setting that another test proves:", () => {
+  const root = join(import.meta.dir, "..", "..", "..")
+  const textOf = (folder: string): string =>
+    readdirSync(join(root, folder), { recursive: true, encoding: "utf8" })
+      .filter((name) => name.endsWith(".ts") && !name.endsWith("enforcement.test.ts"))
+      .map((name) => readFileSync(join(root, folder, name), "utf8"))
+      .join("\n")
+  const texts = new Map([...new Set(Object.values(elsewhere))].map((folder) => [folder, textOf(folder)]))
+
+  for (const [setting, folder] of Object.entries(elsewhere)) {
+    test(`${setting} is named in ${folder}`, () => {
+      expect(new RegExp(`\\b${setting}\\b`).test(texts.get(folder) ?? "")).toBe(true)
+    })
   }
 })
 
