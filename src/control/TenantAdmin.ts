@@ -223,7 +223,7 @@ class Admin {
       return removed
     })
     return Effect.zipLeft(
-      // What it has used until now is on record before it ends, or goes with the rest; nothing is written later.
+      // What it has used is on record before it ends, or goes with the rest; nothing is written later.
       Effect.zipRight(administration.flushUsage, administration.remove(tenant, nothingLeft)).pipe(
         Effect.catchTag("StorageError", unstored)
       ),

@@ -100,6 +100,14 @@ describe("heddle tenants", () => {
     expect(list.tenants.map(({ tenant }: { readonly tenant: string }) => tenant)).toEqual(["written"])
   })
 
+  test("tells what a tenant has used, until now", async () => {
+    const client = await connect("counted")
+    await client.publishAsync("t", "x", { qos: 1 })
+    expect(await printed("tenants", "usage", "default", "--since", "1h")).toMatch(/^ {2}messages in +[1-9]/m)
+    expect(await refusal("tenants", "usage", "default", "--since", "soon")).toContain("no instant")
+    expect(await refusal("tenants", "usage", "nobody")).toContain("there is no tenant nobody")
+  })
+
   test("tells what is wrong with settings, each with what is allowed", async () => {
     const told = await refusal("tenants", "create", "acme", "maximumQos=7", "maximumQoS=1")
     expect(told).toContain("settings of acme are not allowed")

@@ -196,6 +196,17 @@ describe("the end of a session", () => {
     }))
 })
 
+test("a client that is disconnected hears why, and its session stays", () =>
+  withBroker({}, async (broker) => {
+    const client = await broker.connect({ version: 5, clientId: "c", properties: lasting })
+    expect(broker.broker.disconnect("default", "c", "go home")).toBe(true)
+    const { properties: told, reasonCode } = await client.expect("disconnect")
+    expect([reasonCode, told?.reasonString]).toEqual([0x98, "go home"])
+    expect(broker.broker.disconnect("nobody", "c")).toBe(false)
+    const back = await broker.connect({ version: 5, clientId: "c", clean: false, properties: lasting })
+    expect(back.connack?.sessionPresent).toBe(true)
+  }))
+
 describe("purge", () => {
   test("ends a connected session: its will goes out, its client hears 0x98, each once", () =>
     withBroker({}, async (broker) => {
@@ -210,6 +221,29 @@ describe("purge", () => {
       await broker.settle()
       expect(broker.eventsOf("SessionEnded").map((event) => event.reason)).toEqual(["purged"])
       expect(broker.eventsOf("ClientDisconnected").length).toBe(1)
+      expect(broker.broker.census()).toMatchObject({ sessions: 1, connections: 1 })
+    }))
+
+  test("suppresses the will where it is told to, of a connected client and of an absent one", () =>
+    withBroker({}, async (broker) => {
+      const watcher = await broker.connect({ clientId: "watcher" })
+      await watcher.subscribe("will")
+      const willDelayed = { properties: properties.willDelayInterval(30) }
+      const here = await broker.connect({ version: 5, clientId: "here", properties: lasting, will: {} })
+      const gone = await broker.connect({
+        version: 5,
+        clientId: "gone",
+        properties: lasting,
+        will: willDelayed
+      })
+      gone.drop()
+      await broker.settle()
+      for (const clientId of ["here", "gone"]) {
+        broker.broker.purge("default", clientId, { will: "suppress" })
+      }
+      expect((await here.expect("disconnect")).reasonCode).toBe(0x98)
+      await broker.advance(60_000)
+      await watcher.quiet()
       expect(broker.broker.census()).toMatchObject({ sessions: 1, connections: 1 })
     }))
 
