@@ -67,6 +67,7 @@ export class Counters {
   droppedByPolicy = 0
   /** How often the policy threw, took too long or answered nonsense. */
   policyFailures = 0
+  /** Handed back by a member of a shared subscription that nobody is in any more. */
   droppedNoMembers = 0
   droppedRetainedQuota = 0
   /** Refused because they would have gone to more sessions or groups than one message may. */

@@ -238,6 +238,25 @@ describe("shared subscriptions", () => {
     rig.run()
     expect(rig.counters.droppedNoMembers).toBe(1)
   })
+
+  test("one that the other members have no room for is not one without members", () => {
+    const rig = new Rig()
+    const [leaving, full] = [new Peer("leaving"), new Peer("full")]
+    for (const peer of [leaving, full]) rig.subscribe(peer, "$share/g/a", { qos: 1 })
+    rig.router.publish(messageTo("a", { qos: 1 }))
+    rig.run()
+    const options = [...leaving.deliveries, ...full.deliveries].map(([, each]) => each)[0]
+    if (options?.group === undefined) throw new Error("nothing was delivered through the group")
+    rig.unsubscribe(leaving, "$share/g/a")
+    full.isFull = true
+    rig.router.signal({
+      _tag: "Redispatch",
+      group: options.group,
+      publications: [messageTo("a", { qos: 1 })]
+    })
+    rig.run()
+    expect([rig.counters.droppedNoMembers, rig.counters.droppedMailboxFull]).toEqual([0, 1])
+  })
 })
 
 describe("retained messages", () => {
