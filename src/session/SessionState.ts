@@ -216,6 +216,8 @@ export class SessionState {
   judgedTopic: Topic | undefined = undefined
   /** The last topic that the policy has made of one, and that passed them. */
   screenedTopic: Topic | undefined = undefined
+  /** The same on the way out. */
+  leavingTopic: Topic | undefined = undefined
   /** What the policy was asked of messages on their way out. */
   awaitedVerdicts: Partial<Record<Line, AwaitedVerdict | undefined>> | undefined = undefined
   inboundAliases: Array<Topic | undefined> | undefined = undefined

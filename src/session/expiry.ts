@@ -78,6 +78,7 @@ export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, o
   state.outboundAliases = undefined
   state.judgedTopic = undefined
   state.screenedTopic = undefined
+  state.leavingTopic = undefined
   state.awaitedVerdicts = undefined
   state.isAuthenticating = false
   state.challenge = undefined

@@ -99,9 +99,11 @@ export const onPublishScreened = (
   nowMs: number,
   out: SessionOutputs
 ): void => {
-  const { settings, terms } = state
   endAuthorizing(state)
-  const result = screened(message, verdict, { settings, known: state.screenedTopic, ...terms })
+  if (verdict._tag === "Allow") return judge(state, packet, message, nowMs, out)
+  const { screenedTopic: known, settings } = state
+  const { maximumQos, retainAvailable } = state.terms
+  const result = screened(message, verdict, { settings, maximumQos, retainAvailable, known })
   if (isRefusal(result)) return refuse(state, packet, message.topic, result, out)
   if (result.topic !== message.topic) state.screenedTopic = result.topic
   judge(state, packet, result, nowMs, out)

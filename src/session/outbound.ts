@@ -150,7 +150,7 @@ export const sendEntry = (
   if (!entry.wasSent && hasExpired(state, publication, nowMs, out)) return take(state, entry, out)
   // Judged again: permissions may have changed while it waited.
   if (!mayReceive(state, entry, out)) return giveUp(state, queue, entry, out)
-  const leaving = outgoing(state, publication, { line: "queue", nowMs }, out)
+  const leaving = outgoing(state, publication, "queue", nowMs, out)
   if (leaving === "awaited") return
   if (leaving === "withheld") return giveUp(state, queue, entry, out)
   const header = headerOf(state, publication, entry.options, nowMs)

@@ -34,7 +34,7 @@ export const deliverQos0 = (
   }
   if (hasExpired(state, publication, nowMs, out)) return
   if (isOverRate(state, nowMs, out)) return delayQos0(state, publication, options, out)
-  const leaving = outgoing(state, publication, { line: "qos0", nowMs }, out)
+  const leaving = outgoing(state, publication, "qos0", nowMs, out)
   if (leaving === "awaited") delayQos0(state, publication, options, out)
   else if (leaving !== "withheld") {
     send(state, leaving, headerOf(state, publication, options, nowMs), nowMs, out)
@@ -108,7 +108,7 @@ export const sendKeptQos0 = (state: SessionState, link: Link, nowMs: number, out
     const [publication, options] = next
     const waiting = { publication, options, position: WAITED }
     const isWanted = !hasExpired(state, publication, nowMs, out) && mayReceive(state, waiting, out)
-    const leaving = isWanted ? outgoing(state, publication, { line: "qos0", nowMs }, out) : "withheld"
+    const leaving = isWanted ? outgoing(state, publication, "qos0", nowMs, out) : "withheld"
     if (leaving === "awaited") return
     kept.shift()
     state.queuedQos0Bytes -= publication.bytes

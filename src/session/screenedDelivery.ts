@@ -8,7 +8,7 @@
 
 import type { PublishContent } from "../protocol/Packet.ts"
 import type { Publication } from "../router/Publication.ts"
-import { changedMessage } from "../tenant/policy/MessageChange.ts"
+import { changedMessage, type MessageChange } from "../tenant/policy/MessageChange.ts"
 import { MessageView } from "../tenant/policy/PolicyMessage.ts"
 import { type DeliverVerdict, isAnswered } from "../tenant/policy/Verdict.ts"
 import { validateTopicName } from "../topic/TopicName.ts"
@@ -32,7 +32,8 @@ export type Outgoing = Publication | "withheld" | "awaited"
 export const outgoing = (
   state: SessionState,
   publication: Publication,
-  { line, nowMs }: { readonly line: Line; readonly nowMs: number },
+  line: Line,
+  nowMs: number,
   out: SessionOutputs
 ): Outgoing => {
   const hook = state.policy?.deliver
@@ -44,12 +45,11 @@ export const outgoing = (
     // Else it was about a message that has gone from the head meanwhile: expired, or dropped for a newer one.
     if (awaited.publication === publication) return judged(state, publication, awaited.verdict, out)
   }
-  const view = new MessageView(publication, {
-    publisherId: publication.publisherId,
-    isWill: false,
-    messageExpiryInterval: publication.remainingExpiry(nowMs)
-  })
-  const answer = hook(view, state.identity)
+  const { publisherId } = publication
+  const answer = hook(
+    new MessageView(publication, publisherId, publication.remainingExpiry(nowMs)),
+    state.identity
+  )
   if (isAnswered(answer)) return judged(state, publication, answer, out)
   state.awaitedVerdicts = { ...state.awaitedVerdicts, [line]: { publication, verdict: undefined } }
   out.askAboutDelivery(line, answer)
@@ -84,7 +84,7 @@ const judged = (
   out: SessionOutputs
 ): Publication | "withheld" => {
   if (verdict._tag === "Allow") return publication
-  const changed = verdict._tag === "Transform" ? contentOf(publication, verdict.change) : undefined
+  const changed = verdict._tag === "Transform" ? contentOf(state, publication, verdict.change) : undefined
   if (changed !== undefined) return publication.withContent(changed)
   state.counters.droppedByPolicy++
   out.dropped(publication.topic.name, "refused-by-policy", publication.qos)
@@ -93,12 +93,15 @@ const judged = (
 
 /** Undefined when it could not be sent so. */
 const contentOf = (
+  state: SessionState,
   publication: Publication,
-  change: Parameters<typeof changedMessage>[1]
+  change: MessageChange
 ): PublishContent | undefined => {
   const { forwardedProperties, payloadEnd, payloadStart, qos, retain, source, topic } = publication
   const message = { topic, source, payloadStart, payloadEnd, forwardedProperties, qos, retain }
-  const changed = changedMessage({ ...message, messageExpiryInterval: -1 }, change, undefined)
-  if (changed === undefined || validateTopicName(changed.topic.name) !== undefined) return undefined
+  const changed = changedMessage({ ...message, messageExpiryInterval: -1 }, change, state.leavingTopic)
+  if (changed === undefined || changed.topic === state.leavingTopic) return changed
+  if (validateTopicName(changed.topic.name) !== undefined) return undefined
+  state.leavingTopic = changed.topic
   return changed
 }

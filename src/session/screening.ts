@@ -10,7 +10,7 @@ import { Buffer } from "node:buffer"
 import type { Topic, Will } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import { changedMessage, type MessageContent } from "../tenant/policy/MessageChange.ts"
-import { MessageView } from "../tenant/policy/PolicyMessage.ts"
+import { MessageView, WillView } from "../tenant/policy/PolicyMessage.ts"
 import { type Answer, andThen, type PublishVerdict } from "../tenant/policy/Verdict.ts"
 import type { TenantSettings } from "../tenant/TenantSettings.ts"
 import { type PublishRefusal, refusalOfTopic } from "./refusals.ts"
@@ -22,9 +22,7 @@ export const askAboutPublish = (
   message: MessageContent
 ): Answer<PublishVerdict> | undefined => {
   if (policy?.publish === undefined) return undefined
-  const { messageExpiryInterval } = message
-  const view = new MessageView(message, { publisherId: clientId, isWill: false, messageExpiryInterval })
-  return policy.publish(view, identity)
+  return policy.publish(new MessageView(message, clientId, message.messageExpiryInterval), identity)
 }
 
 /** What holds for a message, whoever made it what it is. */
@@ -85,8 +83,7 @@ export const screenWill = (
   if (policy?.publish === undefined) return { _tag: "Screened", will }
   const { clientId } = identity
   const message = messageOf(will)
-  const { messageExpiryInterval } = will
-  const view = new MessageView(message, { publisherId: clientId, isWill: true, messageExpiryInterval })
+  const view = new WillView(message, clientId, will.messageExpiryInterval)
   const { maximumQos, retainAvailable } = settings
   return andThen(policy.publish(view, identity), (verdict) => {
     const result = screened(message, verdict, { settings, maximumQos, retainAvailable, known: undefined })

@@ -84,34 +84,47 @@ const payloadOf = (
 }
 
 const changedProperties = (bytes: Uint8Array, change: MessageChange): Uint8Array => {
-  if (!forwardedNames.some((name) => name in change)) return bytes
+  if (!changesProperties(change)) return bytes
   const properties: Record<string, unknown> = { ...decodeForwardedProperties(bytes) }
   for (const name of forwardedNames) if (name in change) properties[name] = change[name]
   const encoded = encodeForwardedProperties(properties as Properties)
   return encoded.length === 0 ? noForwardedProperties : encoded
 }
 
+const changesProperties = (change: MessageChange): boolean =>
+  "userProperties" in change ||
+  "contentType" in change ||
+  "responseTopic" in change ||
+  "correlationData" in change ||
+  "payloadFormatIndicator" in change
+
 /** Payload Format Indicator 1; on the wire it may stand anywhere among the properties. */
 const promisesUtf8 = (bytes: Uint8Array): boolean =>
   bytes.length > 0 && decodeForwardedProperties(bytes).payloadFormatIndicator === 1
 
 /** Whether a change is one: each field of its type and range, and every text one that MQTT can carry. */
-export const isSoundChange = (change: unknown): change is MessageChange => {
-  if (typeof change !== "object" || change === null) return false
-  const given: { readonly [Name in keyof MessageChange]?: unknown } = change
-  const isAbsentOr = (value: unknown, isSound: (value: unknown) => boolean) =>
-    value === undefined || isSound(value)
+export const isSoundChange = (given: unknown): given is MessageChange => {
+  if (typeof given !== "object" || given === null) return false
+  const { payload, qos, retain, topic }: { readonly [Name in keyof MessageChange]?: unknown } = given
   return (
-    isAbsentOr(given.topic, (topic) => typeof topic === "string") &&
-    isAbsentOr(given.payload, (payload) => typeof payload === "string" || payload instanceof Uint8Array) &&
-    isAbsentOr(given.qos, (qos) => qos === 0 || qos === 1 || qos === 2) &&
-    isAbsentOr(given.retain, (retain) => typeof retain === "boolean") &&
-    isAbsentOr(given.userProperties, arePairs) &&
-    isAbsentOr(given.contentType, isText) &&
-    isAbsentOr(given.responseTopic, (t) => isText(t) && validateTopicName(t) === undefined) &&
-    isAbsentOr(given.correlationData, (d) => d instanceof Uint8Array && d.length <= fieldBytesMax) &&
-    isAbsentOr(given.payloadFormatIndicator, (indicator) => indicator === 0 || indicator === 1) &&
-    isAbsentOr(given.messageExpiryInterval, isInterval)
+    (topic === undefined || typeof topic === "string") &&
+    (payload === undefined || typeof payload === "string" || payload instanceof Uint8Array) &&
+    (qos === undefined || qos === 0 || qos === 1 || qos === 2) &&
+    (retain === undefined || typeof retain === "boolean") &&
+    areSoundProperties(given)
+  )
+}
+
+const areSoundProperties = (given: { readonly [Name in keyof MessageChange]?: unknown }): boolean => {
+  const { contentType, correlationData, messageExpiryInterval: interval } = given
+  const { payloadFormatIndicator: indicator, responseTopic, userProperties } = given
+  return (
+    (userProperties === undefined || arePairs(userProperties)) &&
+    (contentType === undefined || isText(contentType)) &&
+    (responseTopic === undefined || isTopic(responseTopic)) &&
+    (correlationData === undefined || isField(correlationData)) &&
+    (indicator === undefined || indicator === 0 || indicator === 1) &&
+    (interval === undefined || isInterval(interval))
   )
 }
 
@@ -128,6 +141,10 @@ const isText = (value: unknown): value is string =>
 const arePairs = (value: unknown): boolean =>
   Array.isArray(value) &&
   value.every((pair) => Array.isArray(pair) && pair.length === 2 && pair.every(isText))
+
+const isTopic = (value: unknown): boolean => isText(value) && validateTopicName(value) === undefined
+
+const isField = (value: unknown): boolean => value instanceof Uint8Array && value.length <= fieldBytesMax
 
 const isInterval = (value: unknown): boolean =>
   typeof value === "number" && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff

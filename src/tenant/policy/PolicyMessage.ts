@@ -3,9 +3,9 @@
  * goes by the topic costs no more than that.
  */
 
-import type { Properties, PublishContent, Qos, UserProperties } from "../../protocol/Packet.ts"
+import type { Properties, Qos, UserProperties } from "../../protocol/Packet.ts"
 import { decodeForwardedProperties } from "../../protocol/PropertyReader.ts"
-import type { MessageChange } from "./MessageChange.ts"
+import type { MessageChange, MessageContent } from "./MessageChange.ts"
 
 export interface PolicyMessage {
   readonly topic: string
@@ -28,21 +28,17 @@ export interface PolicyMessage {
   readonly payloadFormatIndicator: 0 | 1 | undefined
 }
 
-interface MessageFacts {
-  readonly publisherId: string
-  readonly isWill: boolean
-  /** Seconds; -1 when there is none. */
-  readonly messageExpiryInterval: number
-}
-
 const noUserProperties: UserProperties = Object.freeze([])
 
+/** Of a PUBLISH. Made for each message that a policy is asked about: two fields, and one for later. */
 export class MessageView implements PolicyMessage {
   private decoded: Properties | undefined
 
   constructor(
-    private readonly content: PublishContent & { readonly qos: Qos; readonly retain: boolean },
-    private readonly facts: MessageFacts
+    private readonly content: Omit<MessageContent, "messageExpiryInterval">,
+    readonly publisherId: string,
+    /** Seconds; -1 when there is none. */
+    private readonly expiryInterval: number
   ) {}
 
   get topic(): string {
@@ -62,17 +58,12 @@ export class MessageView implements PolicyMessage {
     return this.content.retain
   }
 
-  get publisherId(): string {
-    return this.facts.publisherId
-  }
-
   get isWill(): boolean {
-    return this.facts.isWill
+    return false
   }
 
   get messageExpiryInterval(): number | undefined {
-    const { messageExpiryInterval } = this.facts
-    return messageExpiryInterval < 0 ? undefined : messageExpiryInterval
+    return this.expiryInterval < 0 ? undefined : this.expiryInterval
   }
 
   get userProperties(): UserProperties {
@@ -97,6 +88,13 @@ export class MessageView implements PolicyMessage {
 
   private get properties(): Properties {
     return (this.decoded ??= decodeForwardedProperties(this.content.forwardedProperties))
+  }
+}
+
+/** Of a will. */
+export class WillView extends MessageView {
+  override get isWill(): boolean {
+    return true
   }
 }
 

@@ -107,23 +107,36 @@ type Hook<Subject, V> = (subject: Subject, client: Identity) => Answer<V>
 const guard =
   <Subject, V>(kind: Kind<V>, ask: Hook<Subject, V>, { failed, timeoutMs }: GuardOptions): Hook<Subject, V> =>
   (subject, client) => {
-    const fail = (reason: string): V => {
-      failed({ hook: kind.hook, clientId: client.clientId, reason })
-      return kind.no
-    }
     let answer: Answer<V>
     try {
       answer = ask(subject, client)
+      if (!Effect.isEffect(answer)) {
+        return kind.sound(answer) ?? fail(kind, client, nonsenseOf(answer), failed)
+      }
     } catch (thrown) {
-      return fail(textOf(Cause.die(thrown)))
+      return fail(kind, client, textOf(Cause.die(thrown)), failed)
     }
-    if (!Effect.isEffect(answer)) return kind.sound(answer) ?? fail(nonsenseOf(answer))
-    if (Exit.isExit(answer) && Exit.isSuccess(answer)) return kind.sound(answer.value) ?? fail(nonsense)
+    if (Exit.isExit(answer) && Exit.isSuccess(answer)) {
+      return kind.sound(answer.value) ?? fail(kind, client, nonsense, failed)
+    }
     return Effect.matchCause(inTime(answer, timeoutMs), {
-      onFailure: (cause) => fail(textOf(cause)),
-      onSuccess: (value) => (value === late ? fail(late) : (kind.sound(value) ?? fail(nonsense)))
+      onFailure: (cause) => fail(kind, client, textOf(cause), failed),
+      onSuccess: (value) => {
+        const sound = value === late ? undefined : kind.sound(value)
+        return sound ?? fail(kind, client, value === late ? late : nonsense, failed)
+      }
     })
   }
+
+const fail = <V>(
+  { hook, no }: Kind<V>,
+  { clientId }: Identity,
+  reason: string,
+  failed: GuardOptions["failed"]
+): V => {
+  failed({ hook, clientId, reason })
+  return no
+}
 
 const late = "it took too long"
 const nonsense = "its answer makes no sense"
@@ -166,6 +179,7 @@ const soundRefusal = (answer: unknown, codes: ReadonlySet<number>) => {
 const sound =
   <Change>(codes: ReadonlySet<number>, isChange: (change: unknown) => change is Change) =>
   (answer: unknown) => {
+    if (answer === allow) return allow
     switch (tagOf(answer)) {
       case "Allow":
         return allow
