@@ -5,6 +5,7 @@
 
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import { connectAsync, type MqttClient } from "mqtt"
 import { type AuthenticationStep, Authenticator, unknownMethod } from "../src/auth/Authenticator.ts"
 import { Authorizer } from "../src/auth/Authorizer.ts"
@@ -35,7 +36,9 @@ const authenticator = Layer.succeed(Authenticator, {
       const user = users.get(username ?? "")
       if (user === undefined || password === undefined || username === undefined) return refused
       // Bun hashes on a thread of its own: the event loop goes on meanwhile.
-      const matches = yield* Effect.promise(() => Bun.password.verify(password, user.passwordHash))
+      const matches = yield* Effect.promise(() =>
+        Bun.password.verify(Redacted.value(password), user.passwordHash)
+      )
       return matches ? { _tag: "Accepted", tenant: user.tenant, principal: username } : refused
     }),
   reauthenticate: () => Effect.succeed(unknownMethod)

@@ -7,7 +7,7 @@ import { createHmac, randomBytes, timingSafeEqual } from "node:crypto"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { connect } from "mqtt"
-import { type AuthenticationStep, Authenticator, unknownMethod } from "../src/auth/Authenticator.ts"
+import { type AuthenticationStep, Authenticator, bytesOf, unknownMethod } from "../src/auth/Authenticator.ts"
 import { Authorizer } from "../src/auth/Authorizer.ts"
 import { Broker } from "../src/Broker.ts"
 import { EventSink } from "../src/events/EventSink.ts"
@@ -38,7 +38,8 @@ const challenge = (principal: string, key: string): AuthenticationStep => {
     authenticationData: nonce,
     respond: (answer) =>
       Effect.sync(() => {
-        const isRight = answer?.length === expected.length && timingSafeEqual(answer, expected)
+        const given = bytesOf(answer)
+        const isRight = given?.length === expected.length && timingSafeEqual(given, expected)
         return isRight ? { _tag: "Accepted", tenant: DEFAULT_TENANT, principal } : refused
       })
   }

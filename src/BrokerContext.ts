@@ -7,7 +7,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Dispatcher } from "./actor/Dispatcher.ts"
 import type { Timekeeper } from "./actor/Timekeeper.ts"
-import { Authenticator, type Identity, soundStep } from "./auth/Authenticator.ts"
+import { Authenticator, type Identity, secretBytes, soundStep } from "./auth/Authenticator.ts"
 import { Authorizer, answersTo, askPermissions, settleDecisions } from "./auth/Authorizer.ts"
 import { BanList } from "./auth/guard/BanList.ts"
 import { makeForwarder } from "./cluster/node.ts"
@@ -22,7 +22,7 @@ import { ClientBalancer, type Redirect } from "./tenant/ClientBalancer.ts"
 import { policyOf } from "./tenant/policy/governed.ts"
 import { TenantPolicy } from "./tenant/policy/TenantPolicy.ts"
 import type { TenantContext } from "./tenant/TenantContext.ts"
-import { randomNumbers } from "./values/randomNumbers.ts"
+import { randomNumbersFor } from "./values/randomNumbers.ts"
 
 interface Parts {
   readonly dispatcher: Dispatcher
@@ -46,7 +46,7 @@ export const makeTenantContext = ({ dispatcher, report, timekeeper, usage }: Par
       timekeeper,
       report,
       usage,
-      random: yield* randomNumbers,
+      random: yield* randomNumbersFor,
       forwarding: (tenant) => forwarder.of(tenant),
       redirect: (identity) => elsewhereOf(balancer, identity),
       policy: (tenant, counters) => policyOf(policies, tenant, { counters, report }),
@@ -91,7 +91,7 @@ const askedServices = (
   authenticate: (identity, request) =>
     Effect.suspend(() =>
       request._tag === "Begin"
-        ? authenticator.reauthenticate(identity, request.method, request.data)
-        : request.challenge.respond(request.data)
+        ? authenticator.reauthenticate(identity, request.method, secretBytes(request.data))
+        : request.challenge.respond(secretBytes(request.data))
     ).pipe(Effect.map(soundStep))
 })

@@ -10,11 +10,25 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Redacted from "effect/Redacted"
 import type { ProtocolVersion, UserProperties } from "../protocol/Packet.ts"
 import { isFailure, ReasonCode } from "../protocol/ReasonCode.ts"
 import { DEFAULT_TENANT } from "../tenant/TenantDirectory.ts"
 import type { Peer } from "../transport/Transport.ts"
 import type { AclRule } from "./Acl.ts"
+
+/**
+ * What a client proves itself with: `Redacted.value` gives the bytes, and nothing else shows them, neither a
+ * log nor JSON nor the message of an error.
+ */
+export type SecretBytes = Redacted.Redacted<Uint8Array>
+
+export const secretBytes = (bytes: Uint8Array | undefined): SecretBytes | undefined =>
+  bytes && Redacted.make(bytes)
+
+/** The bytes themselves, for those who judge them. */
+export const bytesOf = (secret: SecretBytes | undefined): Uint8Array | undefined =>
+  secret && Redacted.value(secret)
 
 /** What an authenticator may judge by. */
 export interface Credentials {
@@ -23,9 +37,9 @@ export interface Credentials {
   /** As the client sent it; empty when it asks for an assigned one. */
   readonly clientId: string
   readonly username: string | undefined
-  readonly password: Uint8Array | undefined
+  readonly password: SecretBytes | undefined
   readonly authenticationMethod: string | undefined
-  readonly authenticationData: Uint8Array | undefined
+  readonly authenticationData: SecretBytes | undefined
   readonly userProperties: UserProperties
 }
 
@@ -80,7 +94,7 @@ export interface Refused {
 export interface Challenge {
   readonly _tag: "Challenge"
   readonly authenticationData: Uint8Array | undefined
-  readonly respond: (authenticationData: Uint8Array | undefined) => Effect.Effect<AuthenticationStep>
+  readonly respond: (authenticationData: SecretBytes | undefined) => Effect.Effect<AuthenticationStep>
 }
 
 export type AuthenticationStep = Accepted | Refused | Challenge
@@ -96,7 +110,7 @@ export class Authenticator extends Context.Tag("heddle/Authenticator")<
     readonly reauthenticate: (
       identity: Identity,
       method: string,
-      authenticationData: Uint8Array | undefined
+      authenticationData: SecretBytes | undefined
     ) => Effect.Effect<AuthenticationStep>
   }
 >() {

@@ -19,6 +19,7 @@ import {
   type Credentials,
   type Identity,
   type Refused,
+  type SecretBytes,
   soundStep,
   unknownMethod
 } from "./Authenticator.ts"
@@ -41,7 +42,7 @@ export interface AuthenticationMethod {
   readonly reauthenticate?: (
     identity: Identity,
     method: string,
-    authenticationData: Uint8Array | undefined
+    authenticationData: SecretBytes | undefined
   ) => Effect.Effect<Verdict>
 }
 

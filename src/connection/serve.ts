@@ -18,6 +18,7 @@ import {
   type Challenge,
   type Identity,
   type Refused,
+  secretBytes,
   soundStep
 } from "../auth/Authenticator.ts"
 import {
@@ -272,9 +273,9 @@ const authenticate = (connection: Connection, connect: Connect, context: ServeCo
     protocolVersion: connect.protocolVersion,
     clientId: connect.clientId,
     username: connect.username,
-    password: connect.password,
+    password: secretBytes(connect.password),
     authenticationMethod,
-    authenticationData,
+    authenticationData: secretBytes(authenticationData),
     userProperties
   })
   return andThen(judged, (step) => conclude(step, authenticationMethod, connection))
@@ -326,7 +327,7 @@ const answerTo = Effect.fnUntraced(function* (challenge: Challenge, method: stri
       "only AUTH with the method of CONNECT may follow [MQTT-3.1.2-30]"
     )
   }
-  return yield* challenge.respond(packet.properties.authenticationData)
+  return yield* challenge.respond(secretBytes(packet.properties.authenticationData))
 })
 
 const serves = (settings: TenantSettings, version: ProtocolVersion): boolean =>

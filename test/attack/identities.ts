@@ -5,7 +5,7 @@
 
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { type AuthenticationStep, Authenticator } from "../../src/auth/Authenticator.ts"
+import { type AuthenticationStep, Authenticator, bytesOf } from "../../src/auth/Authenticator.ts"
 import { ReasonCode } from "../../src/protocol/ReasonCode.ts"
 import { TenantDirectory } from "../../src/tenant/TenantDirectory.ts"
 import { defaultTenantSettings } from "../../src/tenant/TenantSettings.ts"
@@ -22,7 +22,7 @@ const refused: AuthenticationStep = {
 export const authenticator: Layer.Layer<Authenticator> = Layer.succeed(Authenticator, {
   authenticate: (credentials) => {
     const [tenant, principal] = (credentials.username ?? "").split("/")
-    const isProved = Buffer.from(credentials.password ?? []).toString() === password
+    const isProved = Buffer.from(bytesOf(credentials.password) ?? []).toString() === password
     if (!isProved || tenant === undefined || principal === undefined) return Effect.succeed(refused)
     return Effect.succeed({ _tag: "Accepted", tenant, principal } as const)
   },

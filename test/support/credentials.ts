@@ -1,7 +1,12 @@
 /** What clients present, and what authenticators say to it: for tests of authenticators without a broker. */
 
 import * as Effect from "effect/Effect"
-import type { AuthenticationStep, Credentials, Identity } from "../../src/auth/Authenticator.ts"
+import {
+  type AuthenticationStep,
+  type Credentials,
+  type Identity,
+  secretBytes
+} from "../../src/auth/Authenticator.ts"
 import type { Verdict } from "../../src/auth/Chain.ts"
 import type { Peer } from "../../src/transport/Transport.ts"
 
@@ -29,9 +34,9 @@ export const credentials = (presented: Presented = {}): Credentials => ({
   protocolVersion: 5,
   clientId: presented.clientId ?? "client",
   username: presented.username,
-  password: presented.password === undefined ? undefined : Buffer.from(presented.password),
+  password: presented.password === undefined ? undefined : secretBytes(Buffer.from(presented.password)),
   authenticationMethod: presented.authenticationMethod,
-  authenticationData: presented.authenticationData,
+  authenticationData: secretBytes(presented.authenticationData),
   userProperties: []
 })
 

@@ -9,7 +9,9 @@ import {
   type Accepted,
   type AuthenticationStep,
   Authenticator,
+  bytesOf,
   type Credentials,
+  type SecretBytes,
   unknownMethod
 } from "../../src/auth/Authenticator.ts"
 import { ReasonCode } from "../../src/protocol/ReasonCode.ts"
@@ -64,7 +66,7 @@ export const challengingAuthenticator: Layer.Layer<Authenticator> = Layer.succee
   reauthenticate: (_identity, _method, authenticationData) => Effect.succeed(begin(authenticationData))
 })
 
-const begin = (name: Uint8Array | undefined): AuthenticationStep => round(["one", "two"], textOf(name))
+const begin = (name: SecretBytes | undefined): AuthenticationStep => round(["one", "two"], textOf(name))
 
 const round = ([word, ...rest]: ReadonlyArray<string>, principal: string): AuthenticationStep => {
   if (word === undefined) return acceptedAs(principal, { authenticationData: Buffer.from("welcome") })
@@ -78,4 +80,4 @@ const round = ([word, ...rest]: ReadonlyArray<string>, principal: string): Authe
   }
 }
 
-const textOf = (bytes: Uint8Array | undefined): string => Buffer.from(bytes ?? []).toString()
+const textOf = (secret: SecretBytes | undefined): string => Buffer.from(bytesOf(secret) ?? []).toString()

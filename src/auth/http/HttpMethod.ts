@@ -11,6 +11,7 @@ import { createHmac, randomBytes } from "node:crypto"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
+import * as Redacted from "effect/Redacted"
 import * as Schema from "effect/Schema"
 import { ReasonCode } from "../../protocol/ReasonCode.ts"
 import { DEFAULT_TENANT } from "../../tenant/TenantDirectory.ts"
@@ -91,7 +92,7 @@ export const httpMethod = (options: HttpMethodOptions): AuthenticationMethod => 
 
 /** What is told of a client; undefined when its password is no text. */
 const bodyOf = ({ clientId, password, peer, protocolVersion, username }: Credentials): string | undefined => {
-  const text = password === undefined ? undefined : textOf(password)
+  const text = password === undefined ? undefined : textOf(Redacted.value(password))
   if (password !== undefined && text === undefined) return undefined
   const { address, certificate, listener, serverName } = peer
   return JSON.stringify({

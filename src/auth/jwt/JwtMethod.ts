@@ -14,7 +14,7 @@ import * as Schema from "effect/Schema"
 import { ReasonCode } from "../../protocol/ReasonCode.ts"
 import { DEFAULT_TENANT } from "../../tenant/TenantDirectory.ts"
 import type { AclRule } from "../Acl.ts"
-import type { Accepted, Refused } from "../Authenticator.ts"
+import { type Accepted, bytesOf, type Refused } from "../Authenticator.ts"
 import { type AuthenticationMethod, notMine, type Verdict } from "../Chain.ts"
 import { Rules } from "../ruleSchema.ts"
 import { type Claims, type Jwt, type JwtAlgorithm, parseJwt, verifyJwt } from "./Jwt.ts"
@@ -57,11 +57,11 @@ export const jwtMethod = (options: JwtMethodOptions): AuthenticationMethod => {
   return {
     name: "jwt",
     authenticate: ({ authenticationData, authenticationMethod, clientId, password }) => {
-      if (authenticationMethod === JWT_METHOD) return judgeData(authenticationData, clientId)
-      return authenticationMethod === undefined ? judge(password, clientId) : Effect.succeed(notMine)
+      if (authenticationMethod === JWT_METHOD) return judgeData(bytesOf(authenticationData), clientId)
+      return authenticationMethod === undefined ? judge(bytesOf(password), clientId) : Effect.succeed(notMine)
     },
     reauthenticate: (identity, method, data) =>
-      method === JWT_METHOD ? judgeData(data, identity.clientId) : Effect.succeed(notMine)
+      method === JWT_METHOD ? judgeData(bytesOf(data), identity.clientId) : Effect.succeed(notMine)
   }
 }
 

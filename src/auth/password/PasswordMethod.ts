@@ -11,6 +11,7 @@
 
 import { createHmac } from "node:crypto"
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import { ReasonCode } from "../../protocol/ReasonCode.ts"
 import type { Accepted, Refused } from "../Authenticator.ts"
 import { type AuthenticationMethod, notMine, type Verdict, wrongCredentials } from "../Chain.ts"
@@ -41,7 +42,7 @@ export const passwordMethod = (options: PasswordMethodOptions): Effect.Effect<Au
           }
           const user = users().get(username)
           const hash = user?.hash ?? decoys(username, users())
-          return Effect.map(verified(password, hash), (isRight) =>
+          return Effect.map(verified(Redacted.value(password), hash), (isRight) =>
             isRight === "busy" ? busy : verdictOn(user, isRight)
           )
         })

@@ -10,7 +10,7 @@
 import { createHmac, randomBytes } from "node:crypto"
 import * as Effect from "effect/Effect"
 import { ReasonCode } from "../../protocol/ReasonCode.ts"
-import type { Accepted, Challenge, Refused } from "../Authenticator.ts"
+import { type Accepted, bytesOf, type Challenge, type Refused } from "../Authenticator.ts"
 import { type AuthenticationMethod, notMine, type Verdict } from "../Chain.ts"
 import type { PasswordUsers } from "../password/PasswordFile.ts"
 import { defaultHashCost, type ScramKeys } from "../password/PasswordHash.ts"
@@ -46,9 +46,11 @@ export const scramMethod = ({
   return {
     name: "scram",
     authenticate: ({ authenticationData, authenticationMethod }) =>
-      Effect.sync(() => (authenticationMethod === SCRAM_METHOD ? begin(authenticationData) : notMine)),
+      Effect.sync(() =>
+        authenticationMethod === SCRAM_METHOD ? begin(bytesOf(authenticationData)) : notMine
+      ),
     reauthenticate: (_identity, method, data) =>
-      Effect.sync(() => (method === SCRAM_METHOD ? begin(data) : notMine))
+      Effect.sync(() => (method === SCRAM_METHOD ? begin(bytesOf(data)) : notMine))
   }
 }
 
@@ -63,7 +65,7 @@ export const challengeOf = (
     authenticationData: Buffer.from(message),
     respond: (data) =>
       Effect.suspend(() => {
-        const final = judgeClientFinal({ first, serverFirst: message, serverNonce, keys }, data)
+        const final = judgeClientFinal({ first, serverFirst: message, serverNonce, keys }, bytesOf(data))
         if (final === undefined) return Effect.succeed(wrongProof)
         return Effect.map(proved(), (step) =>
           step._tag === "Accepted" ? { ...step, authenticationData: Buffer.from(final) } : step

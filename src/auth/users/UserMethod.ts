@@ -8,10 +8,11 @@
  */
 
 import * as Effect from "effect/Effect"
+import * as Redacted from "effect/Redacted"
 import { ReasonCode } from "../../protocol/ReasonCode.ts"
 import type { StorageError } from "../../storage/StorageError.ts"
 import type { StoredUser } from "../../storage/UserStore.ts"
-import type { Accepted, Refused } from "../Authenticator.ts"
+import { type Accepted, bytesOf, type Refused } from "../Authenticator.ts"
 import { type AuthenticationMethod, notMine, type Verdict, wrongCredentials } from "../Chain.ts"
 import type { PasswordUser, PasswordUsers } from "../password/PasswordFile.ts"
 import { type PasswordHash, parsePasswordHash } from "../password/PasswordHash.ts"
@@ -47,13 +48,13 @@ export const userMethod = (options: UserMethodOptions): Effect.Effect<Authentica
     return {
       name: USERS_METHOD,
       authenticate: ({ authenticationData, authenticationMethod, password, username }) => {
-        if (authenticationMethod === SCRAM_METHOD) return method.beginScram(authenticationData)
+        if (authenticationMethod === SCRAM_METHOD) return method.beginScram(bytesOf(authenticationData))
         return username === undefined || password === undefined || authenticationMethod !== undefined
           ? Effect.succeed(notMine)
-          : method.byPassword(username, password)
+          : method.byPassword(username, Redacted.value(password))
       },
       reauthenticate: (_identity, name, data) =>
-        name === SCRAM_METHOD ? method.beginScram(data) : Effect.succeed(notMine)
+        name === SCRAM_METHOD ? method.beginScram(bytesOf(data)) : Effect.succeed(notMine)
     }
   })
 

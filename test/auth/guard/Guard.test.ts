@@ -3,7 +3,12 @@
 import { describe, expect, test } from "bun:test"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { type AuthenticationStep, Authenticator, type Credentials } from "../../../src/auth/Authenticator.ts"
+import {
+  type AuthenticationStep,
+  Authenticator,
+  bytesOf,
+  type Credentials
+} from "../../../src/auth/Authenticator.ts"
 import { wrongCredentials } from "../../../src/auth/Chain.ts"
 import { Backoff } from "../../../src/auth/guard/Backoff.ts"
 import { type BanSubject, makeBanList } from "../../../src/auth/guard/BanList.ts"
@@ -141,7 +146,7 @@ const setUp = (options: Partial<GuardOptions> = {}) => {
   let asked = 0
   const judge = ({ password, username }: Credentials): AuthenticationStep => {
     asked++
-    return Buffer.from(password ?? []).toString() === "secret"
+    return Buffer.from(bytesOf(password) ?? []).toString() === "secret"
       ? acceptedAs(username ?? "nobody")
       : wrongCredentials
   }

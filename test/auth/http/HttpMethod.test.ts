@@ -5,7 +5,7 @@ import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
-import type { AuthenticationStep } from "../../../src/auth/Authenticator.ts"
+import { type AuthenticationStep, secretBytes } from "../../../src/auth/Authenticator.ts"
 import { CircuitBreaker } from "../../../src/auth/http/CircuitBreaker.ts"
 import { type HttpMethodOptions, httpMethod } from "../../../src/auth/http/HttpMethod.ts"
 import { credentials, tell, told } from "../../support/credentials.ts"
@@ -122,7 +122,7 @@ describe("the question", () => {
 
   test("is not asked where nothing is presented, or what is no text", async () => {
     const method = httpMethod(options)
-    const binary = { ...credentials(ada), password: Uint8Array.of(0xff) }
+    const binary = { ...credentials(ada), password: secretBytes(Uint8Array.of(0xff)) }
     expect(await tell(quietly(method.authenticate(binary)))).toBe("0x86")
     expect(await tell(asker()({}))).toBe("NotMine")
     expect(await tell(asker()({ ...ada, authenticationMethod: "M" }))).toBe("NotMine")

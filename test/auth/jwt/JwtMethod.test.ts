@@ -6,7 +6,7 @@ import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as FastCheck from "effect/FastCheck"
 import * as Layer from "effect/Layer"
-import { Authenticator } from "../../../src/auth/Authenticator.ts"
+import { Authenticator, secretBytes } from "../../../src/auth/Authenticator.ts"
 import { Authorizer } from "../../../src/auth/Authorizer.ts"
 import { chain } from "../../../src/auth/Chain.ts"
 import { type JwtAlgorithm, parseJwt } from "../../../src/auth/jwt/Jwt.ts"
@@ -273,7 +273,8 @@ describe("a token by enhanced authentication", () => {
     const again = (name: string, token: string) =>
       tell(
         Effect.withClock(
-          method.reauthenticate?.(identityOf("ada", "acme"), name, Buffer.from(token)) ?? Effect.die("none"),
+          method.reauthenticate?.(identityOf("ada", "acme"), name, secretBytes(Buffer.from(token))) ??
+            Effect.die("none"),
           clock
         )
       )

@@ -4,7 +4,7 @@ import { describe, expect, test } from "bun:test"
 import * as Effect from "effect/Effect"
 import * as Either from "effect/Either"
 import * as Layer from "effect/Layer"
-import { type AuthenticationStep, Authenticator } from "../../../src/auth/Authenticator.ts"
+import { type AuthenticationStep, Authenticator, secretBytes } from "../../../src/auth/Authenticator.ts"
 import { chain, type Verdict } from "../../../src/auth/Chain.ts"
 import { type PasswordUsers, parsePasswordFile } from "../../../src/auth/password/PasswordFile.ts"
 import { hashPassword, scramHash, scramKeys } from "../../../src/auth/password/PasswordHash.ts"
@@ -40,7 +40,9 @@ const answerOf = (step: Verdict): string =>
   step._tag === "Challenge" ? Buffer.from(step.authenticationData ?? []).toString() : told(step)
 
 const respond = (step: Verdict, data: string): Promise<AuthenticationStep> =>
-  step._tag === "Challenge" ? Effect.runPromise(step.respond(Buffer.from(data))) : Promise.reject(step)
+  step._tag === "Challenge"
+    ? Effect.runPromise(step.respond(secretBytes(Buffer.from(data))))
+    : Promise.reject(step)
 
 /** A whole exchange as that user. */
 const exchange = async (username: string, password: string, header = "n,,") => {

@@ -6,6 +6,7 @@ import * as Fiber from "effect/Fiber"
 import * as Logger from "effect/Logger"
 import * as Stream from "effect/Stream"
 import * as TestClock from "effect/TestClock"
+import { secretBytes } from "../../../src/auth/Authenticator.ts"
 import { Authorizer } from "../../../src/auth/Authorizer.ts"
 import { chain, type Verdict } from "../../../src/auth/Chain.ts"
 import { hashPassword, type PasswordHash, scramHash } from "../../../src/auth/password/PasswordHash.ts"
@@ -347,7 +348,7 @@ describe("the method", () => {
       if (begun._tag !== "Challenge") return told(begun)
       const final = clientFinal(first, Buffer.from(begun.authenticationData ?? []).toString(), password)
       yield* Effect.orDie(between)
-      return told(yield* begun.respond(Buffer.from(final.message)))
+      return told(yield* begun.respond(secretBytes(Buffer.from(final.message))))
     })
 
   live("authenticates by SCRAM-SHA-256 where a password is kept for it", () =>

@@ -4,7 +4,7 @@
  */
 
 import { describe, expect, test } from "bun:test"
-import type { Credentials } from "../../../src/auth/Authenticator.ts"
+import { bytesOf, type Credentials } from "../../../src/auth/Authenticator.ts"
 import { ReasonCode } from "../../../src/protocol/ReasonCode.ts"
 import { concat, field, hex, properties, type RawConnect, raw } from "../../support/raw.ts"
 import { acceptedAs, answeringAuthenticator, refusedWith } from "../../support/testAuthenticator.ts"
@@ -124,7 +124,7 @@ describe("the fields of CONNECT", () => {
         password: "secret"
       })
       expect(asked[1]).toMatchObject({ clientId: "first", username: "user" })
-      expect(Buffer.from(asked[1]?.password ?? []).toString()).toBe("secret")
+      expect(Buffer.from(bytesOf(asked[1]?.password) ?? []).toString()).toBe("secret")
       client.drop()
       const will = await expectMessage(watcher, "bye")
       expect([will.topic, will.properties?.contentType]).toEqual(["last/words", "text"])
