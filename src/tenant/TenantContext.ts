@@ -26,7 +26,8 @@ export interface TenantContext {
   readonly dispatcher: Dispatcher
   readonly timekeeper: Timekeeper
   readonly report: (event: Event) => void
-  readonly random: () => number
+  /** Numbers by chance, which a tenant shares with no other. */
+  readonly random: (tenant: string) => () => number
   /** Where a client of a tenant that is drained should go; undefined when nobody can say. Does not fail. */
   readonly redirect: (identity: Identity) => Effect.Effect<Redirect | undefined>
   /** What tenants have used before; undefined where nothing is kept of it. */
@@ -68,7 +69,7 @@ export const makeRouter = (context: TenantContext, { durability, ...own }: Route
     store: (records, committed) => append({ records, isRefusable: true, committed }),
     keep: (records) => append({ records, isRefusable: false, committed: () => {} }),
     canStore: () => durability() === "memory" || journal.status() !== "failing",
-    random,
+    random: random(own.tenant),
     report,
     forwarding: context.forwarding(own.tenant),
     nowMs: () => dispatcher.nowMs
