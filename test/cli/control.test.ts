@@ -3,18 +3,21 @@
  * when there is none.
  */
 
-import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test"
+import { afterAll, afterEach, beforeAll, describe, expect, setDefaultTimeout, spyOn, test } from "bun:test"
 import { existsSync, lstatSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
+import * as BunContext from "@effect/platform-bun/BunContext"
+import * as Effect from "effect/Effect"
+import * as Fiber from "effect/Fiber"
 import { connectAsync, type MqttClient } from "mqtt"
-import { endPrograms, Program } from "../interop/Program.ts"
+import { makeCli } from "../../src/cli/Cli.ts"
+import { start } from "../../src/cli/start.ts"
 import { runCommand } from "./runCommand.ts"
 
-// Real processes on a busy machine: slow is not wrong.
+// A busy machine: slow is not wrong.
 setDefaultTimeout(30_000)
 
-const main = join(import.meta.dir, "../../src/main.ts")
 const directory = mkdtempSync(join(tmpdir(), "heddle-control-"))
 const config = join(directory, "heddle.json")
 
@@ -29,13 +32,30 @@ const write = (more: object = {}): void =>
     })
   )
 
-let broker: Program
+/** A broker as `heddle` runs it, in this process. */
+let broker: Fiber.RuntimeFiber<void, unknown>
 let port = ""
 
 beforeAll(async () => {
   write()
-  broker = new Program([process.execPath, main], { env: { NO_COLOR: "1", HEDDLE_CONFIG: config } })
-  port = /-p (\d+)/.exec(await broker.line(/mosquitto_pub -p/))?.[1] ?? ""
+  const lines: Array<string> = []
+  let isUp = () => {}
+  const up = new Promise<void>((resolve) => {
+    isUp = resolve
+  })
+  const print = spyOn(console, "log").mockImplementation((...values) => {
+    lines.push(values.join(" "))
+    isUp()
+  })
+  const cli = makeCli(start, {
+    HEDDLE_CONFIG: config,
+    HEDDLE_LOG_LEVEL: "none",
+    HEDDLE_METRICS_ENABLED: "false"
+  })
+  broker = Effect.runFork(Effect.provide(cli(["bun", "main.ts"]), BunContext.layer))
+  await up
+  print.mockRestore()
+  port = /-p (\d+)/.exec(Bun.stripANSI(lines.join("\n")))?.[1] ?? ""
 })
 
 const clients: Array<MqttClient> = []
@@ -43,7 +63,7 @@ afterEach(async () => {
   for (const client of clients.splice(0)) await client.endAsync(true)
 })
 afterAll(async () => {
-  await endPrograms()
+  await Effect.runPromise(Fiber.interrupt(broker))
   rmSync(directory, { recursive: true, force: true })
 })
 
@@ -197,8 +217,9 @@ describe("heddle reload", () => {
 })
 
 test("the socket goes with its broker", async () => {
-  broker.kill("SIGTERM")
-  expect(await broker.exited).toBe(0)
+  const print = spyOn(console, "log").mockImplementation(() => undefined)
+  await Effect.runPromise(Fiber.interrupt(broker))
+  print.mockRestore()
   expect(existsSync(join(directory, "data", "heddle.sock"))).toBe(false)
   expect(await refusal("clients")).toContain("nothing answers")
 })
