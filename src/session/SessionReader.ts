@@ -55,8 +55,7 @@ export abstract class SessionReader extends SessionLife {
     const { state } = this
     const link = state.link as ClientLink | undefined
     if (link === undefined) return 1
-    // What a message costs where fan-out is limited is known when it has been routed: in the router's turn.
-    const most = state.quota?.limitsFanout === true ? 1 : budget
+    const most = state.quota?.isFanoutTight(nowMs) === true ? 1 : budget
     let spent = 0
     this.waitForStorage()
     try {

@@ -54,6 +54,15 @@ export class TokenBucket {
     return this.rate.perSecond > 0 && this.fill(nowMs) <= -NOTHING
   }
 
+  /** Whether less is left than that, or than half of what may be taken after a rest. */
+  isLow(tokens: number, nowMs: number): boolean {
+    const { burst, perSecond } = this.rate
+    if (perSecond === 0) return false
+    const enough = Math.max(tokens, burst / 2)
+    const left = this.tokens ?? burst
+    return left < enough && this.fill(nowMs) < enough
+  }
+
   /** Pays in what has accrued; what there is then, negative in debt. */
   private fill(nowMs: number): number {
     const { burst, perSecond } = this.rate

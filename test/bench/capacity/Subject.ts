@@ -3,6 +3,7 @@
 import { join } from "node:path"
 import type { Subprocess } from "bun"
 import { type Usage, usageOf } from "../ProcessMeter.ts"
+import type { Check } from "./checked.ts"
 
 /** Of the broker's census, what the measurements look at. */
 export interface Holdings {
@@ -20,6 +21,10 @@ export interface SubjectOptions {
   readonly data?: string
   /** Another program of this folder that speaks the same on its standard input and output. */
   readonly program?: string
+  /** What `checked.ts` is to look at. */
+  readonly checks?: ReadonlyArray<Check>
+  /** Where its spans go. */
+  readonly collector?: string
 }
 
 export class Subject {
@@ -30,8 +35,20 @@ export class Subject {
     readonly port: number
   ) {}
 
-  static async start({ data, pin, program = "server.ts", tls }: SubjectOptions): Promise<Subject> {
-    const command = [...pin, process.execPath, join(import.meta.dir, program), JSON.stringify({ tls, data })]
+  static async start({
+    checks,
+    collector,
+    data,
+    pin,
+    program = "server.ts",
+    tls
+  }: SubjectOptions): Promise<Subject> {
+    const command = [
+      ...pin,
+      process.execPath,
+      join(import.meta.dir, program),
+      JSON.stringify({ tls, data, checks, collector })
+    ]
     const child = Bun.spawn(command, { stdin: "pipe", stdout: "pipe", stderr: "inherit" })
     const lines = linesOf(child.stdout)
     const { pid, port } = JSON.parse((await lines.next()).value ?? "{}") as { pid: number; port: number }

@@ -10,6 +10,7 @@ import { subscriptionGrowth } from "./growth.ts"
 import { noisyNeighbour } from "./neighbours.ts"
 import { noisyNeighbourOnDisk } from "./neighboursOnDisk.ts"
 import { offlineFill } from "./offline.ts"
+import { checksOverhead } from "./overhead.ts"
 import { stuckSubscribers } from "./stuck.ts"
 import { manySubscriptions } from "./subscriptions.ts"
 import { manyTenants } from "./tenants.ts"
@@ -57,5 +58,6 @@ export const capacityScenarios: ReadonlyArray<CapacityScenario> = [
   noisyNeighbourOnDisk,
   stuckSubscribers,
   tlsConnections,
-  offlineFill
+  offlineFill,
+  checksOverhead
 ]

@@ -1,63 +1,13 @@
-/**
- * The broker whose capacity is measured, in a process of its own.
- *
- * A client identifier up to its first `|` names the tenant, so that a generator chooses tenants freely, and a
- * number at the end of that name is the tenant's weight. On every line of standard input the broker answers
- * with what it holds; after `gc` it collects its garbage first: figures of memory then do not depend on when
- * the collector last felt like it. It ends with its standard input.
- */
+/** The broker whose capacity is measured, with the default services. */
 
-import * as BunRuntime from "@effect/platform-bun/BunRuntime"
-import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import { Authenticator, unknownMethod } from "../../../src/auth/Authenticator.ts"
-import { Broker } from "../../../src/Broker.ts"
-import { layerSqlite } from "../../../src/storage/sqlite.ts"
-import { TenantDirectory } from "../../../src/tenant/TenantDirectory.ts"
+import { Authorizer } from "../../../src/auth/Authorizer.ts"
 import { defaultTenantSettings } from "../../../src/tenant/TenantSettings.ts"
-import { tcpListener } from "../../../src/transport/Tcp.ts"
-import { tlsListener } from "../../../src/transport/Tls.ts"
-import { Transports } from "../../../src/transport/Transport.ts"
+import { runSubject } from "./serve.ts"
 
-const { data, tls } = JSON.parse(process.argv[2] ?? "{}") as {
-  readonly data?: string
-  readonly tls?: { readonly cert: string; readonly key: string }
-}
-
-const tenantOf = (clientId: string): string => clientId.slice(0, Math.max(0, clientId.indexOf("|")))
-
-const weightOf = (tenant: string): number => Number(/\*(\d+)$/.exec(tenant)?.[1] ?? 1)
-
-const authenticator = Layer.succeed(Authenticator, {
-  authenticate: ({ clientId }) =>
-    Effect.succeed({ _tag: "Accepted", tenant: tenantOf(clientId), principal: "client" } as const),
-  reauthenticate: () => Effect.succeed(unknownMethod)
+runSubject({
+  authorizer: Authorizer.layerAllowAll,
+  policy: Layer.empty,
+  telemetry: Layer.empty,
+  settings: defaultTenantSettings
 })
-
-const bind = { name: "bench", hostname: "127.0.0.1", port: 0 }
-const listener =
-  tls === undefined ? tcpListener(bind) : tlsListener({ ...bind, credentials: { certificates: [tls] } })
-
-const broker = Broker.layer({ drainMs: 500 }).pipe(
-  Layer.provide(data === undefined ? Layer.empty : layerSqlite({ path: data })),
-  Layer.provide(authenticator),
-  Layer.provide(
-    TenantDirectory.layerTable((tenant) => ({ ...defaultTenantSettings, weight: weightOf(tenant) }))
-  ),
-  Layer.provide(Broker.layerDefaultServices),
-  Layer.provide(Layer.succeed(Transports, [listener]))
-)
-
-const program = Effect.gen(function* () {
-  const { census, listening } = yield* Broker
-  const say = (answer: object) => console.log(JSON.stringify(answer))
-  process.stdin.on("data", (line) => {
-    if (line.toString().startsWith("gc")) Bun.gc(true)
-    say(census())
-  })
-  process.stdin.on("end", () => process.exit(0))
-  say({ port: listening[0]?.port, pid: process.pid })
-  yield* Effect.never
-})
-
-BunRuntime.runMain(Effect.provide(program, broker))
