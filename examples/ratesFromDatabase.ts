@@ -1,6 +1,7 @@
 /**
- * What a tenant may do, from a database: each tenant has a plan, each plan its rates. A policy reads them when
- * the tenant's first client comes. The one with the smaller plan is slowed down; nothing it sends is lost.
+ * What a tenant may do, from a database: each tenant has a plan, each plan its rates. A policy reads them
+ * when the tenant's first client comes. The one with the smaller plan is slowed down; nothing it sends is
+ * lost.
  */
 
 import * as SqliteClient from "@effect/sql-sqlite-bun/SqliteClient"
@@ -34,7 +35,8 @@ const plans = TenantPolicy.layerEffect(
     return {
       settings: (tenant: string) =>
         sql<Plan>`
-          SELECT publishRate, weight FROM tenants JOIN plans ON plans.name = plan WHERE tenants.name = ${tenant}
+          SELECT publishRate, weight FROM tenants JOIN plans ON plans.name = plan
+          WHERE tenants.name = ${tenant}
         `.pipe(
           Effect.map(([plan]) => ({ burstSeconds: 1, ...plan })),
           // A database that cannot be read means no: the tenant's clients are told to come back later.

@@ -1,4 +1,4 @@
-/** Attacks by way of a tenant's policy: rows 19 and 32 of the attack table, and what one tenant's does to another. */
+/** Attacks by way of a tenant's policy: rows 19 and 32 of the attack table. */
 
 import { describe, expect, test } from "bun:test"
 import * as Deferred from "effect/Deferred"
