@@ -47,7 +47,7 @@ import type { LiveSpan } from "../telemetry/tracing/Tracing.ts"
 import type { Wire, WireHandler } from "../transport/Transport.ts"
 import type { ConnectionContext } from "./ConnectionContext.ts"
 import { answerTooLarge, connectCodeOf, propertiesOf } from "./endings.ts"
-import { handshakeAnswered } from "./tracing.ts"
+import { handshakeAnswered, handshakeLost } from "./tracing.ts"
 
 /** Output that is written before the end of the tick. */
 const FLUSH_AT = 64 * 1024
@@ -137,6 +137,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   onClose(_reason: string): void {
     if (this.isGone) return
     this.isGone = true
+    if (this.traced !== undefined) handshakeLost(this, this.traced)
     this.context.deadlines.cancel(this)
     this.sink.release()
     this.leaveSession()
@@ -373,6 +374,7 @@ export class Connection extends Deadline implements WireHandler, ClientLink, Flu
   private end(): void {
     if (this.isClosing) return
     this.isClosing = true
+    if (this.traced !== undefined) handshakeLost(this, this.traced)
     this.leaveSession()
     this.context.deadlines.schedule(this, this.context.nowMs() + LINGER_MS)
     if (this.sink.length === 0) this.wire.end()

@@ -45,8 +45,8 @@ import type { Tenants } from "../tenant/Tenants.ts"
 import type { Connection, ConnectionGone } from "./Connection.ts"
 import { followIdentified } from "./following.ts"
 import { admission, willAsPublished } from "./policyChecks.ts"
-import { Refusal, refusal, refuse, tellRefused } from "./Refusal.ts"
-import { connectCame, connectJudged } from "./tracing.ts"
+import { logFailed, Refusal, refusal, refuse, tellRefused } from "./Refusal.ts"
+import { connectCame, connectJudged, whileTraced } from "./tracing.ts"
 
 export interface ServeContext {
   /** The ban on a client, its user or its address, if there is one. */
@@ -87,7 +87,7 @@ export const serve = (connection: Connection, connect: Connect, context: ServeCo
       Effect.suspend(() => shakeHands(connection, connect, context)),
       (cause) => {
         tellJudged(connection, connect, "", context)
-        return recover(connection, cause, context)
+        return recover({ connection, connect }, cause, context)
       }
     ),
     Effect.suspend(() => connection.untilGone())
@@ -156,15 +156,15 @@ const judge = (newcomer: Newcomer, context: ServeContext): Step<void> => {
   return andThen(admission(tenant.policy, identity, connect), () => {
     const { permissionsRevision } = tenant
     const authorizing = newcomer.connection.traced?.child("authorize", { kind: "internal" })
-    return andThen(askPermissions(context.authorizer, identity), (permissions) => {
-      authorizing?.end()
-      return andThen(checkWill(newcomer, permissions, context), () =>
+    const asked = whileTraced(authorizing, askPermissions(context.authorizer, identity))
+    return andThen(asked, (permissions) =>
+      andThen(checkWill(newcomer, permissions, context), () =>
         andThen(protocolVersion === 5 ? redirect(identity, context) : Effect.void, () => {
           enter(newcomer, { permissions, permissionsRevision }, context)
           return Effect.void
         })
       )
-    })
+    )
   })
 }
 
@@ -208,7 +208,7 @@ const enter = (newcomer: Newcomer, permitted: Permitted, context: ServeContext):
 
 /** The handshake has failed: the client is told why, as far as it may know. */
 const recover = (
-  connection: Connection,
+  { connect, connection }: Pick<Newcomer, "connection" | "connect">,
   cause: Cause.Cause<Failure>,
   context: ServeContext
 ): Effect.Effect<void> => {
@@ -232,7 +232,7 @@ const recover = (
   }
   if (Cause.isInterruptedOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
   return Effect.zipRight(
-    Effect.logError("a handshake failed", cause),
+    logFailed(connection, connect, cause),
     Effect.sync(() => refuse(connection, serverFailed, context.report))
   )
 }

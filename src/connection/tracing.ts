@@ -3,8 +3,11 @@
  * authenticated, so that is when it is decided whether it is traced; what came before is told afterwards.
  */
 
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type { Connack, Connect } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { networkAttributes } from "../telemetry/tracing/networkAttributes.ts"
 import type { LiveSpan, Tracing } from "../telemetry/tracing/Tracing.ts"
 import type { Connection } from "./Connection.ts"
 
@@ -35,17 +38,16 @@ export const connectJudged = (
   const candidate = { tenant, clientId, topic: "", forwardedProperties: nothing }
   const span = tracing.begin("connect", candidate, nowMs, { kind: "server", startNs })
   if (span === undefined) return
-  const { address, isLoopback, listener, transport } = connection.wire.peer
+  const { peer } = connection.wire
   span.set({
     "messaging.system": "mqtt",
     "messaging.operation.name": "connect",
     "messaging.client.id": clientId,
     "heddle.tenant": tenant === "" ? undefined : tenant,
     "mqtt.version": protocolVersion,
-    "network.peer.address": address,
-    "network.transport": transport,
-    "heddle.listener": listener,
-    "heddle.is_loopback": isLoopback
+    ...networkAttributes(peer),
+    "heddle.listener": peer.listener,
+    "heddle.is_loopback": peer.isLoopback
   })
   const authentication = span.child("authenticate", { kind: "internal", startNs })
   if (tenant === "") authentication.fail("not authenticated")
@@ -62,5 +64,22 @@ export const handshakeAnswered = (
   connection.traced = undefined
   traced.set({ "mqtt.reason_code": reasonCode, "mqtt.session_present": sessionPresent })
   if (reasonCode === ReasonCode.Success) traced.end()
-  else traced.fail(properties.reasonString ?? "")
+  else traced.fail(properties.reasonString ?? "", reasonCode)
 }
+
+/** It has ended before that. */
+export const handshakeLost = (connection: Connection, traced: LiveSpan): void => {
+  connection.traced = undefined
+  traced.fail("the connection ended before CONNACK")
+}
+
+/** The span of what somebody is asked in a handshake ends with the answer, or when nobody waits any more. */
+export const whileTraced = <A, E>(
+  span: LiveSpan | undefined,
+  asked: Effect.Effect<A, E>
+): Effect.Effect<A, E> =>
+  span === undefined
+    ? asked
+    : Effect.onExit(asked, (exit) =>
+        Effect.sync(() => (Exit.isSuccess(exit) ? span.end() : span.fail("there was no answer")))
+      )

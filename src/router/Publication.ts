@@ -131,6 +131,15 @@ export class Publication implements PublishContent {
     return publication
   }
 
+  /** The same message outside of its trace, for who keeps it when that is long over. */
+  untraced(): Publication {
+    if (this.traceContext === undefined) return this
+    const { epoch, expiresAtMs, packetId, publisherId, publisherPrincipal, qos, retain } = this
+    const header = { qos, retain, messageExpiryInterval: expiresAtMs === 0 ? -1 : expiresAtMs / 1000 }
+    const origin = { publisher: undefined, publisherId, publisherPrincipal, packetId, epoch, receivedAtMs: 0 }
+    return new Publication(this, header, origin)
+  }
+
   /** The message as one receiver gets it: with other content. */
   withContent(content: PublishContent): Publication {
     const { publisherId, qos, retain, traceContext } = this
@@ -228,10 +237,14 @@ export class Publication implements PublishContent {
     else this.gathering.refuse()
   }
 
-  /** It is not taken, as if it had never been published. Who is to be told, which is the caller's to do. */
-  reject(): Publisher | undefined {
+  /**
+   * It is not taken, for that reason, as if it had never been published. Who is to be told, which is the
+   * caller's to do.
+   */
+  reject(reason: string): Publisher | undefined {
     const { publisher } = this
     this.publisher = undefined
+    this.traceFailed(reason, ReasonCode.QuotaExceeded)
     this.gathering?.reject()
     this.contributed()
     this.settle(true)
@@ -260,12 +273,23 @@ export class Publication implements PublishContent {
 
   private endTrace(traced: LiveSpan): void {
     const { outcome } = this
+    if (isFailure(outcome)) return this.traceFailed(`reason code 0x${outcome.toString(16)}`, outcome)
     this.traced = undefined
     this.storing?.end()
     this.storing = undefined
     traced.set({ "mqtt.reason_code": outcome })
-    if (isFailure(outcome)) traced.fail(`reason code 0x${outcome.toString(16)}`)
-    else traced.end()
+    traced.end()
+  }
+
+  /** Its first span ends: it goes no further, or its publisher is refused. Nothing where it has ended. */
+  traceFailed(reason: string, reasonCode?: ReasonCode): void {
+    const { storing, traced } = this
+    if (traced === undefined) return
+    this.traced = undefined
+    this.storing = undefined
+    storing?.fail(reason)
+    traced.set({ "mqtt.reason_code": reasonCode })
+    traced.fail(reason, reasonCode)
   }
 
   /** The encoded packet, shared by all receivers of that protocol version. */

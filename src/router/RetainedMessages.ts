@@ -56,7 +56,8 @@ export class RetainedMessages {
       return false
     }
     // [MQTT-3.3.1-5]
-    this.tree.set(topic, publication.keep())
+    // What is replayed for years adds nothing to the trace of the day that it came.
+    this.tree.set(topic, publication.keep().untraced())
     if (publication.expiresAtMs === 0) this.expiring.delete(topic)
     else this.expiring.set(topic, publication.expiresAtMs)
     this.bytes = bytes

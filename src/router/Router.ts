@@ -61,6 +61,8 @@ export class Router implements Behaviour<RouterMessage> {
   private readonly reporter: RouterReporter
   private readonly refused = new Set<Publisher>()
   private gatherings = new GatheringLine()
+  /** The traced message that is being routed, and the span of that. */
+  private traced: readonly [Publication, LiveSpan] | undefined = undefined
 
   constructor(private readonly options: RouterOptions) {
     this.table = new RoutingTable(options)
@@ -134,10 +136,17 @@ export class Router implements Behaviour<RouterMessage> {
     // What is in the mail, or was being handled, will never be complete.
     this.gatherings.dissolve()
     this.gatherings = new GatheringLine()
+    if (this.traced !== undefined) traceLost(this.traced)
+    this.traced = undefined
     this.options.forwarding.withdrawAll()
     this.options.counters.subscriptions = 0
     this.actor = this.makeActor()
     this.options.onDefect(defect)
+  }
+
+  /** It stops, or has failed, with mail unread. */
+  onDropped(message: RouterMessage): void {
+    if (message._tag === "Publication") message.traceFailed(LOST)
   }
 
   turn(mail: Mailbox<RouterMessage>, budget: number): number {
@@ -231,11 +240,12 @@ export class Router implements Behaviour<RouterMessage> {
     const { counters, forwarding, quota, settings } = this.options
     const { retain } = publication
     const routing = publication.traced?.child("route", { kind: "internal" })
+    if (routing !== undefined) this.traced = [publication, routing]
     const match = this.table.cache.lookup(publication.topic.name)
     const excess = excessOf(publication, match, settings)
-    if (excess !== undefined) return this.reject(publication, excess)
+    if (excess !== undefined) return this.reject(publication, excess, routing)
     if (retain && publication.qos > 0 && !this.retained.canRetain(publication)) {
-      return this.refuse(publication)
+      return this.refuse(publication, routing)
     }
     const accepted = !retain || this.retain(publication, nowMs)
     publication.gathering?.enter(this.gatherings)
@@ -253,7 +263,7 @@ export class Router implements Behaviour<RouterMessage> {
     if (!matched) counters.messagesUnmatched++
     if (quota?.limitsFanout === true) payFanout(quota, publication, match, nowMs)
     if (settings.debugEvents) this.reporter.routed(publication)
-    if (routing !== undefined) endRouting(routing, publication)
+    if (routing !== undefined) this.endRouting(routing, publication)
     publication.contributed()
     publication.routed(outcome(accepted, matched))
     return 1 + targets.length
@@ -286,6 +296,7 @@ export class Router implements Behaviour<RouterMessage> {
 
   private mailboxFull(publication: Publication, { isKeeping }: Pick<Subscriber, "isKeeping">): void {
     this.options.counters.droppedMailboxFull++
+    publication.traced?.event("dropped", { "heddle.reason": "mailbox-full" })
     if (isKeeping) publication.refuse()
   }
 
@@ -306,16 +317,29 @@ export class Router implements Behaviour<RouterMessage> {
     return 2
   }
 
+  private endRouting(routing: LiveSpan, { targets }: Publication): void {
+    this.traced = undefined
+    routing.set({ "heddle.targets": targets })
+    routing.end()
+  }
+
+  private failRouting(routing: LiveSpan, reason: string): void {
+    this.traced = undefined
+    routing.fail(reason)
+  }
+
   /** Over a limit of the tenant: nobody gets it, and nothing of it is stored. */
-  private reject(publication: Publication, excess: string): number {
+  private reject(publication: Publication, excess: string, routing: LiveSpan | undefined): number {
     this.options.counters.droppedFanout++
-    publication.reject()?.overLimit(publication, excess)
+    if (routing !== undefined) this.failRouting(routing, excess)
+    publication.reject(excess)?.overLimit(publication, excess)
     return 1
   }
 
   /** A retained message that cannot be stored: its publisher is to send it again. */
-  private refuse(publication: Publication): number {
+  private refuse(publication: Publication, routing: LiveSpan | undefined): number {
     this.options.counters.droppedNotStored++
+    if (routing !== undefined) this.failRouting(routing, "it cannot be stored now")
     publication.contributed()
     publication.routed(ReasonCode.UnspecifiedError)
     return 1
@@ -336,9 +360,12 @@ export class Router implements Behaviour<RouterMessage> {
   }
 }
 
-const endRouting = (routing: LiveSpan, { targets }: Publication): void => {
-  routing.set({ "heddle.targets": targets })
-  routing.end()
+/** Why a message that a router had goes no further. */
+const LOST = "the router stopped, or failed"
+
+const traceLost = ([publication, routing]: readonly [Publication, LiveSpan]): void => {
+  routing.fail(LOST)
+  publication.traceFailed(LOST)
 }
 
 /** [MQTT-3.4.2-1]: what PUBACK or PUBREC will say. */

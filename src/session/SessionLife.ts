@@ -20,6 +20,7 @@ import { restoreState } from "./restore.ts"
 import type { SessionOptions } from "./SessionHandle.ts"
 import type { Attach, SessionMessage } from "./SessionMessage.ts"
 import { SessionOutlet } from "./SessionOutlet.ts"
+import { tracedLost } from "./tracing.ts"
 
 export abstract class SessionLife extends SessionOutlet {
   private readonly wheel: DeadlineWheel
@@ -136,7 +137,14 @@ export abstract class SessionLife extends SessionOutlet {
     this.router.forget(this)
     this.state.quota?.forget(this, this.services.nowMs())
     this.state.account.close()
+    if (this.tracing !== undefined) this.endTraces()
     this.actor.stop()
+  }
+
+  /** Nothing more comes of what was under way. */
+  private endTraces(): void {
+    tracedLost(this.state)
+    this.forgetAwaited()
   }
 
   /** One deadline for all that the session waits for; one that comes early just looks again. */
@@ -167,6 +175,7 @@ export abstract class SessionLife extends SessionOutlet {
       tenant: state.identity.tenant,
       defect
     })
+    if (this.tracing !== undefined) this.endTraces()
     this.services.failed(this.self())
   }
 

@@ -47,7 +47,7 @@ import type {
 import type { Line } from "./screenedDelivery.ts"
 import { screenWill } from "./screening.ts"
 import { isAbout, onSubscribed, onUnsubscribed, takeBack, textOf } from "./subscriptions.ts"
-import { traceWill } from "./tracing.ts"
+import { traceUnanswered, traceWill } from "./tracing.ts"
 
 /** What is read back of a backlog at a time. */
 const BACKLOG_PAGE = 256
@@ -204,6 +204,9 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
 
   /** The router will not answer any more: it has lost what it was asked. */
   protected forgetAwaited(): void {
+    for (const each of this.awaited?.values() ?? []) {
+      if (each._tag === "Suback") traceUnanswered(each.pending)
+    }
     this.awaited = undefined
     this.filtersUnderWay = 0
   }

@@ -57,6 +57,7 @@ export interface Loss {
 /** The session has no connection any more, for whatever reason. */
 export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, out: SessionOutputs): void => {
   const groups = sharedGroupsOf(state)
+  if (out.tracing !== undefined) tracedLost(state)
   // It never reached the router: the client has no PUBREC and sends it again.
   if (state.parked?._tag === "Room") forgetReceived(state, state.parked.publication.packetId, out)
   state.link = undefined
@@ -65,7 +66,6 @@ export const connectionLost = (state: SessionState, loss: Loss, nowMs: number, o
   state.departsAtMs = 0
   stopSending(state, nowMs, out)
   state.unacknowledged = 0
-  if (state.deliveries !== undefined) tracedLost(state)
   state.isWithheld = false
   if (state.expiryInterval === 0) state.replays = undefined
   state.replayAsked = false

@@ -20,7 +20,7 @@ import { notAuthorized, type PublishRefusal, refusalOfTopic } from "./refusals.t
 import type { Published } from "./SessionMessage.ts"
 import type { ReceivedPublish, SessionOutputs, SessionState } from "./SessionState.ts"
 import { askAboutPublish, isRefusal, screened } from "./screening.ts"
-import { traceReceived, withoutTrace } from "./tracing.ts"
+import { traceReceived, traceRefused, withoutTrace } from "./tracing.ts"
 
 export const onPublish = (state: SessionState, packet: Publish, nowMs: number, out: SessionOutputs): void => {
   countReceived(state.counters, packet)
@@ -238,7 +238,7 @@ const refuse = (
     retain: packet.retain,
     ...refusal
   })
-  state.traced?.fail(refusal.reason)
+  traceRefused(state, refusal)
   if (refusal.cause === "refused-by-policy") state.counters.droppedByPolicy++
   else state.counters.droppedNotAuthorized++
   acknowledgeRefused(state, packet, refusal, out)
@@ -256,7 +256,7 @@ const refuseOver = (
   out: SessionOutputs
 ): void => {
   const { qos, retain } = packet
-  state.traced?.fail(refusal.reason)
+  traceRefused(state, refusal)
   out.refused({ _tag: "PublishRefused", topic: topic.name, qos, retain, ...refusal })
   if (qos > 0 && !state.terms.isVersion5) out.close(refusal)
   else acknowledgeRefused(state, packet, refusal, out)

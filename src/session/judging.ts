@@ -10,6 +10,7 @@ import type { Publication } from "../router/Publication.ts"
 import type { SharedGroup } from "../router/SharedGroup.ts"
 import type { DeliveryOptions } from "../router/Subscriber.ts"
 import { matchesFilter } from "../topic/TopicFilter.ts"
+import { tellDropped } from "./dropped.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
 
 /** Position of a message that waits without having one. */
@@ -30,7 +31,7 @@ export const mayReceive = (state: SessionState, message: Receivable, out: Sessio
   if (isAllowed(state, message)) return true
   const { publication } = message
   state.counters.droppedNotAuthorized++
-  out.dropped(publication.topic.name, "not-authorized", publication.qos)
+  tellDropped(state, publication, "not-authorized", out)
   return false
 }
 

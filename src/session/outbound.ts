@@ -13,6 +13,7 @@ import type { Delivery } from "../router/Subscriber.ts"
 import { Recorded } from "../storage/DurableRecord.ts"
 import { Backlog } from "./Backlog.ts"
 import { confirmedEvent } from "./debugEvents.ts"
+import { tellDropped } from "./dropped.ts"
 import { recordEnqueue, recordRelease } from "./durability.ts"
 import { isMember, mayReceive } from "./judging.ts"
 import type { Link } from "./Link.ts"
@@ -82,7 +83,7 @@ const enqueue = (
   // What nobody can be told of is kept until it can be stored.
   if (state.keepsState && out.isStorageFailing && publication.gathering?.isRefusable !== false) {
     state.counters.droppedNotStored++
-    out.dropped(publication.topic.name, "not-stored", qos)
+    tellDropped(state, publication, "not-stored", out, qos)
     return "unstorable"
   }
   const queue = (state.queue ??= new OutboundQueue())
@@ -270,5 +271,5 @@ export const dropUnstored = (state: SessionState, entry: OutboundEntry, out: Ses
   if (oldest !== undefined && oldest.position <= entry.position) backlog?.remove(entry)
   else queue?.remove(entry)
   state.counters.droppedNotStored++
-  out.dropped(entry.publication.topic.name, "not-stored", entry.qos)
+  tellDropped(state, entry.publication, "not-stored", out, entry.qos)
 }

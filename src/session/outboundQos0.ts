@@ -6,6 +6,7 @@
 import { Fifo } from "../actor/Fifo.ts"
 import type { Publication } from "../router/Publication.ts"
 import type { DeliveryOptions } from "../router/Subscriber.ts"
+import { tellDropped } from "./dropped.ts"
 import { mayReceive, WAITED } from "./judging.ts"
 import type { Link } from "./Link.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
@@ -29,7 +30,7 @@ export const deliverQos0 = (
   // A page of retained messages was asked for because there is room.
   if (link.backlogBytes > state.settings.outboundBytesMax && !options.isRetained) {
     state.counters.droppedSlowConsumer++
-    out.dropped(publication.topic.name, "slow-consumer", 0)
+    tellDropped(state, publication, "slow-consumer", out, 0)
     return
   }
   if (hasExpired(state, publication, nowMs, out)) return
@@ -52,7 +53,7 @@ const delayQos0 = (
   // A page of retained messages was asked for because there was room.
   if (state.queuedQos0Bytes + publication.bytes > state.settings.outboundBytesMax && !options.isRetained) {
     state.counters.droppedSlowConsumer++
-    out.dropped(publication.topic.name, "slow-consumer", 0)
+    tellDropped(state, publication, "slow-consumer", out, 0)
     return
   }
   state.queuedQos0Bytes += publication.bytes
@@ -70,7 +71,7 @@ const keepQos0 = (
   if (state.settings.qos0DropOldest) makeRoomForQos0(state, kept, publication, out)
   if (kept.length >= queueMessagesMax || state.queuedQos0Bytes + publication.bytes > queueBytesMax) {
     state.counters.droppedQueueFull++
-    out.dropped(publication.topic.name, "queue-full", 0)
+    tellDropped(state, publication, "queue-full", out, 0)
     return
   }
   state.queuedQos0Bytes += publication.bytes
@@ -91,7 +92,7 @@ const makeRoomForQos0 = (
     if (oldest === undefined) return
     state.queuedQos0Bytes -= oldest[0].bytes
     state.counters.droppedQueueFull++
-    out.dropped(oldest[0].topic.name, "queue-full", 0)
+    tellDropped(state, oldest[0], "queue-full", out, 0)
   }
 }
 

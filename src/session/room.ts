@@ -2,6 +2,7 @@
 
 import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Publication } from "../router/Publication.ts"
+import { tellDropped } from "./dropped.ts"
 import { recordDone, recordGone } from "./durability.ts"
 import type { OutboundEntry } from "./OutboundEntry.ts"
 import type { OutboundQueue } from "./OutboundQueue.ts"
@@ -26,7 +27,7 @@ export const hasRoom = (
   if (isFirst && state.link !== undefined && state.unacknowledged < state.terms.sendQuota) return true
   if (counters.queuedBytes + publication.bytes > settings.tenantQueueBytesMax) {
     counters.droppedQueueFull++
-    out.dropped(publication.topic.name, "tenant-queue-full", publication.qos)
+    tellDropped(state, publication, "tenant-queue-full", out)
     return false
   }
   // What is in flight does not wait: it makes no room, so it takes none.
@@ -57,26 +58,31 @@ const makeRoom = (
   // For one that would not fit alone nobody gives way.
   const mayDisplace = policy === "drop-oldest" && publication.bytes <= queueBytesMax
   const dropped = mayDisplace ? dropOldest(state, queue, out) : undefined
-  out.dropped(dropped ?? publication.topic.name, "queue-full", publication.qos)
+  if (dropped === "on record") out.dropped("", "queue-full", publication.qos)
+  else tellDropped(state, dropped ?? publication, "queue-full", out, publication.qos)
   return dropped !== undefined
 }
 
-/** The topic of the dropped message, "" for one that is on record alone; undefined when none waits. */
-const dropOldest = (state: SessionState, queue: OutboundQueue, out: SessionOutputs): string | undefined => {
+/** The dropped message, unless it is on record alone; undefined when none waits. */
+const dropOldest = (
+  state: SessionState,
+  queue: OutboundQueue,
+  out: SessionOutputs
+): Publication | "on record" | undefined => {
   const { backlog } = state
   const oldest = queue.oldestWaiting()
   if (oldest !== undefined) {
     take(state, oldest, out)
-    return oldest.publication.topic.name
+    return oldest.publication
   }
   const position = backlog?.dropOldest()
   if (position !== undefined) {
     recordGone(state, position, out)
-    return ""
+    return "on record"
   }
   const last = backlog?.oldestInTail()
   if (last === undefined) return undefined
   backlog?.remove(last)
   recordDone(state, last, out)
-  return last.publication.topic.name
+  return last.publication
 }

@@ -12,6 +12,7 @@ import { changedMessage, type MessageChange } from "../tenant/policy/MessageChan
 import { MessageView } from "../tenant/policy/PolicyMessage.ts"
 import { type DeliverVerdict, isAnswered } from "../tenant/policy/Verdict.ts"
 import { validateTopicName } from "../topic/TopicName.ts"
+import { tellDropped } from "./dropped.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
 
 export type Line = "qos0" | "queue"
@@ -87,7 +88,7 @@ const judged = (
   const changed = verdict._tag === "Transform" ? contentOf(state, publication, verdict.change) : undefined
   if (changed !== undefined) return publication.withContent(changed)
   state.counters.droppedByPolicy++
-  out.dropped(publication.topic.name, "refused-by-policy", publication.qos)
+  tellDropped(state, publication, "refused-by-policy", out)
   return "withheld"
 }
 

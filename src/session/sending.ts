@@ -4,13 +4,15 @@
  */
 
 import type { PublishHeader } from "../protocol/PublishWriter.ts"
+import { ReasonCode } from "../protocol/ReasonCode.ts"
 import type { Publication } from "../router/Publication.ts"
 import type { DeliveryOptions } from "../router/Subscriber.ts"
 import type { Counters } from "../telemetry/Counters.ts"
 import { sentEvent } from "./debugEvents.ts"
+import { tellDropped } from "./dropped.ts"
 import type { SessionOutputs, SessionState } from "./SessionState.ts"
 import { maySend, paySent } from "./throttleSending.ts"
-import { traceDelivery, tracedSent, traceExpired } from "./tracing.ts"
+import { traceDelivery, tracedSent } from "./tracing.ts"
 
 export const hasExpired = (
   state: SessionState,
@@ -20,8 +22,7 @@ export const hasExpired = (
 ): boolean => {
   if (!publication.isExpired(nowMs)) return false
   state.counters.droppedExpired++
-  traceExpired(state, publication, out.tracing)
-  out.dropped(publication.topic.name, "expired", publication.qos)
+  tellDropped(state, publication, "expired", out)
   return true
 }
 
@@ -71,7 +72,11 @@ export const send = (
     publication.traceContext === undefined || out.tracing === undefined
       ? undefined
       : traceDelivery(state, publication, publication.traceContext, header, out.tracing)
-  if (out.sendPublish(traced?.publication ?? publication, header)) {
+  const isSent =
+    (traced !== undefined && out.sendPublish(traced.publication, header)) ||
+    // It may be that only the place in the trace makes it larger than the client takes.
+    ((traced === undefined || traced.publication !== publication) && out.sendPublish(publication, header))
+  if (isSent) {
     if (traced !== undefined) tracedSent(state, header, traced.span)
     countSent(state.counters, publication.payloadBytes, header)
     if (state.quota?.limitsSending === true) paySent(state, publication, nowMs, out)
@@ -80,7 +85,7 @@ export const send = (
   }
   // The client never saw the alias that went down with the packet.
   if (header.topicAlias !== 0 && header.sendTopic) aliases?.forget(publication.topic.name)
-  traced?.span.fail("larger than the client takes")
+  traced?.span.fail("larger than the client takes", ReasonCode.PacketTooLarge)
   state.counters.droppedTooLarge++
   out.dropped(publication.topic.name, "too-large", header.qos)
   return false

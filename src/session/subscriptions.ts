@@ -38,7 +38,7 @@ import {
   screenSubscribe,
   screenUnsubscribe
 } from "./screenedFilters.ts"
-import { tracedSuback, traceSubscribe } from "./tracing.ts"
+import { tracedSuback, traceSubscribe, traceUnanswered } from "./tracing.ts"
 
 type Judged =
   | FilterRefusal
@@ -204,7 +204,7 @@ export const onSubscribed = (
     state.ghosts = Math.max(0, state.ghosts - 1)
     return
   }
-  if (pending.link !== state.link) return
+  if (pending.link !== state.link) return traceUnanswered(pending)
   const reasonCodes = refused.length === 0 ? pending.reasonCodes : withRefused(pending, refused)
   if (pending.traced !== undefined) tracedSuback(pending.traced, reasonCodes)
   out.send({ _tag: "Suback", packetId: pending.packetId, reasonCodes, properties: noProperties })

@@ -10,10 +10,12 @@ import type { PublishHeader } from "../protocol/PublishWriter.ts"
 import { isFailure } from "../protocol/ReasonCode.ts"
 import { type Publication, tracedCopy } from "../router/Publication.ts"
 import type { DeliveryOptions } from "../router/Subscriber.ts"
+import { networkAttributes } from "../telemetry/tracing/networkAttributes.ts"
 import type { Attributes, LiveSpan, Tracing } from "../telemetry/tracing/Tracing.ts"
 import { withTraceContext } from "../telemetry/tracing/userProperties.ts"
 import type { MessageContent } from "../tenant/policy/MessageChange.ts"
-import type { SessionState } from "./SessionState.ts"
+import type { PublishRefusal } from "./refusals.ts"
+import type { PendingSuback, SessionState } from "./SessionState.ts"
 
 /** (OpenTelemetry semantic conventions for messaging, 1.36) */
 export const messagingAttributes = (
@@ -23,11 +25,14 @@ export const messagingAttributes = (
 ): Attributes => ({
   "messaging.system": "mqtt",
   "messaging.operation.name": operation,
-  "messaging.operation.type": operation === "publish" ? "receive" : "send",
+  "messaging.operation.type": operationTypes[operation],
   "messaging.destination.name": topic,
   "messaging.client.id": clientId,
   "heddle.tenant": identity.tenant
 })
+
+/** A SUBSCRIBE is none of the types that there are. */
+const operationTypes = { publish: "receive", deliver: "send", will: "send", subscribe: undefined } as const
 
 /** Begins the trace of a PUBLISH, or goes on with its publisher's. Undefined when it is not sampled. */
 export const traceReceived = (
@@ -46,11 +51,22 @@ export const traceReceived = (
     "messaging.message.body.size": packet.payloadEnd - packet.payloadStart,
     "mqtt.qos": packet.qos,
     "mqtt.retain": packet.retain,
-    "network.peer.address": identity.peer.address,
-    "network.transport": identity.peer.transport
+    ...networkAttributes(identity.peer)
   })
   return span
 }
+
+/** The PUBLISH that is being judged goes no further. */
+export const traceRefused = (state: SessionState, { reason, reasonCode }: PublishRefusal): void => {
+  const { traced } = state
+  if (traced === undefined) return
+  state.traced = undefined
+  traced.set({ "mqtt.reason_code": reasonCode })
+  traced.fail(reason, reasonCode)
+}
+
+/** A SUBACK that will not come. */
+export const traceUnanswered = ({ traced }: PendingSuback): void => traced?.fail(GONE)
 
 /** The message without what its publisher says of a trace. */
 export const withoutTrace = <A extends MessageContent>(message: A): A => {
@@ -150,23 +166,34 @@ export const tracedDone = (state: SessionState, packetId: number): void => {
   span.end()
 }
 
-/** The connection has ended: what it was sent will be sent again, if at all, by another delivery. */
+/**
+ * The connection has ended: what it was sent will be sent again, if at all, by another delivery; what it has
+ * sent and the router has not is the client's to send again.
+ */
 export const tracedLost = (state: SessionState): void => {
   for (const span of state.deliveries?.values() ?? []) {
     span.fail("the connection ended before the client acknowledged it")
   }
   state.deliveries = undefined
+  state.authorizing?.fail(GONE)
+  state.authorizing = undefined
+  state.traced?.fail(GONE)
+  state.traced = undefined
+  if (state.parked?._tag === "Room") state.parked.publication.traceFailed(GONE)
 }
 
-/** It has expired in the queue: the end of its way. */
-export const traceExpired = (
+const GONE = "the connection ended before that"
+
+/** It does not reach this client: the end of its way here. */
+export const traceDropped = (
   state: SessionState,
   { topic, traceContext }: Publication,
+  reason: string,
   tracing: Tracing | undefined
 ): void => {
   if (traceContext === undefined || tracing === undefined) return
-  const span = tracing.below(traceContext, "expire", { kind: "internal" })
-  span?.set(messagingAttributes(state, "deliver", topic.name))
+  const span = tracing.below(traceContext, reason === "expired" ? "expire" : "drop", { kind: "internal" })
+  span?.set({ ...messagingAttributes(state, "deliver", topic.name), "heddle.reason": reason })
   span?.end()
 }
 

@@ -13,7 +13,7 @@ export interface RecordedSpan {
   readonly startNs: bigint
   readonly attributes: Map<string, unknown>
   readonly events: Array<string>
-  end: { readonly atNs: bigint; readonly isFailure: boolean } | undefined
+  end: { readonly atNs: bigint; readonly isFailure: boolean; readonly times: number } | undefined
 }
 
 /** A tracer that remembers; its identifiers count up. */
@@ -48,7 +48,7 @@ export const recordedSpans = () => {
         attributes: recorded.attributes,
         status: { _tag: "Started", startTime },
         end: (atNs, exit) => {
-          recorded.end = { atNs, isFailure: Exit.isFailure(exit) }
+          recorded.end = { atNs, isFailure: Exit.isFailure(exit), times: (recorded.end?.times ?? 0) + 1 }
         },
         attribute: (key, value) => void recorded.attributes.set(key, value),
         event: (event) => void recorded.events.push(event),

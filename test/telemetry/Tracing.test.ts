@@ -72,7 +72,10 @@ describe("a trace", () => {
     })
     commit.fail("the disk is full")
     expect(spans[1]).toMatchObject({ links: [spans[0]?.traceId], startNs: 5n, end: { isFailure: true } })
-    expect([...(spans[1]?.attributes ?? [])]).toEqual([["records", 3]])
+    expect([...(spans[1]?.attributes ?? [])]).toEqual([
+      ["records", 3],
+      ["error.type", "_OTHER"]
+    ])
   })
 
   test("[attack 37] is not begun below what is no context", () => {

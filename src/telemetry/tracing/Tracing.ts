@@ -120,6 +120,8 @@ const linkTo = (traceContext: string): ReadonlyArray<Tracer.SpanLink> => {
   return context === undefined ? [] : [{ _tag: "SpanLink", span: external(context), attributes: {} }]
 }
 
+const hexadecimal = (code: number): string => code.toString(16).padStart(2, "0")
+
 /** A span that has begun. Whoever has it ends it, once. */
 export class LiveSpan {
   /** Its place in the trace, as text: what its children are below. */
@@ -157,7 +159,9 @@ export class LiveSpan {
     this.span.end(this.tracing.nowNs(), Exit.void)
   }
 
-  fail(reason: string): void {
+  /** `reasonCode`: what the client was told, or has told us; undefined where it is nobody's answer. */
+  fail(reason: string, reasonCode?: number): void {
+    this.span.attribute("error.type", reasonCode === undefined ? "_OTHER" : `0x${hexadecimal(reasonCode)}`)
     this.span.end(this.tracing.nowNs(), Exit.failCause(Cause.fail(reason)))
   }
 }
