@@ -92,7 +92,11 @@ const footer = HelpDoc.blocks([
   HelpDoc.p("heddle backup monday.db                  copy the database while the broker runs"),
   HelpDoc.p("heddle restore monday.db                 bring it back, with the broker stopped"),
   HelpDoc.p("heddle db stats                          see what the database holds"),
+  HelpDoc.p("heddle usage --since 7d                  see what tenants have used"),
   HelpDoc.p("heddle tenants list                      see who is served"),
+  HelpDoc.p("heddle ban add --address 192.0.2.0/24    let nobody in from there"),
+  HelpDoc.p("heddle reload                            have the configuration read again"),
+  HelpDoc.p("heddle trace --client c                  follow a client live"),
   HelpDoc.p("heddle explain --client c publish a/b    learn why a message is, or is not, let through")
 ])
 
