@@ -47,7 +47,7 @@ import type {
 import type { Line } from "./screenedDelivery.ts"
 import { screenWill } from "./screening.ts"
 import { isAbout, onSubscribed, onUnsubscribed, takeBack, textOf } from "./subscriptions.ts"
-import { traceUnanswered, traceWill } from "./tracing.ts"
+import { traceUnanswered, traceWill, withoutTrace } from "./tracing.ts"
 
 /** What is read back of a backlog at a time. */
 const BACKLOG_PAGE = 256
@@ -274,7 +274,8 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
         clientId: identity.clientId,
         topic: screened.topic
       })
-      const publication = Publication.fromWill(screened, {
+      const strips = state.settings.tracePropagation === "strip"
+      const publication = Publication.fromWill(strips ? withoutTrace(screened) : screened, {
         publisher: this,
         packetId: 0,
         epoch: 0,

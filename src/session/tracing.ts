@@ -69,7 +69,7 @@ export const traceRefused = (state: SessionState, { reason, reasonCode }: Publis
 export const traceUnanswered = ({ traced }: PendingSuback): void => traced?.fail(GONE)
 
 /** The message without what its publisher says of a trace. */
-export const withoutTrace = <A extends MessageContent>(message: A): A => {
+export const withoutTrace = <A extends Pick<MessageContent, "forwardedProperties">>(message: A): A => {
   const forwardedProperties = withTraceContext(message.forwardedProperties, undefined)
   return forwardedProperties === message.forwardedProperties ? message : { ...message, forwardedProperties }
 }

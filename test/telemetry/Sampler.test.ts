@@ -65,6 +65,11 @@ describe("the publisher's word", () => {
     expect(sampler({ ratio: 1, honoursParent: true }).decide(traced("00"), 0)).toBe(false)
   })
 
+  test("goes on in its trace, sampled, where a rule asks for the message and it says no", () => {
+    const ruled = sampler({ honoursParent: true, rules: [{ clientId: "c1", ratio: 1 }] })
+    expect(ruled.decide(traced("00"), 0)).toMatchObject({ spanId: "00f067aa0ba902b7", isSampled: true })
+  })
+
   test("is nothing where it is not", () => {
     expect(sampler({ ratio: 0 }).decide(traced("01"), 0)).toBe(false)
     expect(sampler({ ratio: 1 }).decide(traced("01"), 0)).toBe(true)

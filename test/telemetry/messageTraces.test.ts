@@ -214,6 +214,68 @@ describe("a message of a client that cannot say", () => {
   })
 })
 
+describe("the place in a trace", () => {
+  test("is left out where it would make the message larger than the client takes", async () => {
+    const options = traced(1)
+    await withBroker(options, async (broker) => {
+      const properties5 = properties.maximumPacketSize(40)
+      const subscriber = await broker.connect({ clientId: "s", version: 5, properties: properties5 })
+      await subscriber.subscribe(["t", 1])
+      await publish(await broker.connect({ clientId: "p" }), 1)
+      expect(toldOf(await subscriber.expect("publish"))).toBeUndefined()
+      expect(named(options.spans, "deliver").end).toBeUndefined()
+    })
+  })
+
+  test("is not kept with a retained message: a replay belongs to no trace", async () => {
+    const options = traced(1)
+    await withBroker(options, async (broker) => {
+      const early = await broker.connect({ clientId: "e", version: 5 })
+      await early.subscribe("t")
+      const publisher = await broker.connect({ clientId: "p" })
+      await publisher.publish("t", "x", { retain: true })
+      expect(toldOf(await early.expect("publish"))).toBeDefined()
+      const late = await broker.connect({ clientId: "l", version: 5 })
+      await late.subscribe(["t", 1])
+      expect(toldOf(await late.expect("publish"))).toBeUndefined()
+      expect(named(options.spans, "deliver").attributes.get("messaging.client.id")).toBe("e")
+    })
+  })
+
+  test("is not taken up again with a retained message after a restart", async () => {
+    const stored = new RecordLog()
+    const first = await TestBroker.start({ ...traced(1), stored })
+    await (await first.connect({ clientId: "p" })).publish("t", "x", { retain: true })
+    const survived = stored.replayed()
+    await first.stop()
+    const after = traced()
+    await withBroker({ ...after, stored: survived }, async (broker) => {
+      const late = await broker.connect({ clientId: "l", version: 5 })
+      await late.subscribe("t")
+      expect(toldOf(await late.expect("publish"))).toBeUndefined()
+      expect(after.spans).toEqual([])
+    })
+  })
+
+  test("is carried by a will of a client that the broker did not outlive", async () => {
+    const stored = new RecordLog()
+    const first = await TestBroker.start({ stored })
+    await first.connect({ ...persistent, clientId: "m", will: { topic: "t", payload: "x" } })
+    const sleeper = await first.connect(persistent)
+    await sleeper.subscribe(["t", 1])
+    await first.settle()
+    const survived = stored.replayed()
+    await first.stop()
+    const after = traced(1)
+    await withBroker({ ...after, stored: survived }, async (broker) => {
+      await (await broker.connect(persistent)).expect("publish")
+      const will = named(after.spans, "will")
+      expect(will.attributes.get("messaging.client.id")).toBe("m")
+      expect(named(after.spans, "deliver").parentId).toBe(will.spanId)
+    })
+  })
+})
+
 describe("what else a client does", () => {
   test("CONNECT: authenticated, authorized, and what it took over", async () => {
     const options = traced(1)
@@ -304,5 +366,16 @@ describe("[setting tracePropagation] subscribers are told", () => {
 
   test("nothing by `strip`", async () => {
     expect(await told("strip")).toBeUndefined()
+  })
+
+  test("nothing by `strip`, of a will either", async () => {
+    await withBroker({ settings: { tracePropagation: "strip" } }, async (broker) => {
+      const subscriber = await broker.connect({ clientId: "s", version: 5 })
+      await subscriber.subscribe("t")
+      const will = { topic: "t", payload: "x", properties: traceparent }
+      const mortal = await broker.connect({ clientId: "m", version: 5, will })
+      mortal.drop()
+      expect(toldOf(await subscriber.expect("publish"))).toBeUndefined()
+    })
   })
 })

@@ -104,7 +104,8 @@ export class Sampler {
   decide(candidate: Candidate, nowMs: number): SamplingDecision {
     const claimed = this.honoursParent ? traceContextOf(candidate.forwardedProperties) : undefined
     const ruled = this.rules.length > 0 ? this.ruled(candidate, nowMs) : undefined
-    if (ruled !== undefined) return ruled && (claimed ?? true)
+    // Who asks for a message by a rule sees it, also where its publisher would rather not be traced.
+    if (ruled !== undefined) return ruled && (claimed === undefined || { ...claimed, isSampled: true })
     if (claimed !== undefined) return claimed.isSampled && claimed
     return this.ratio.next()
   }
