@@ -67,13 +67,15 @@ const script = (port: number): string =>
     .join("\n")
     .replaceAll("8883", String(port))
 
-const freePort = (): Promise<number> =>
-  new Promise((resolve) => {
-    const server = createServer().listen(0, () => {
-      const address = server.address()
-      server.close(() => resolve(typeof address === "object" && address !== null ? address.port : 0))
-    })
+/** Below those that the system gives to connections: nothing else takes it until the broker does. */
+const freePort = async (port = 20_000 + (process.pid % 10_000)): Promise<number> => {
+  const isFree = await new Promise<boolean>((resolve) => {
+    const server = createServer()
+    server.once("error", () => resolve(false))
+    server.listen(port, () => server.close(() => resolve(true)))
   })
+  return isFree ? port : freePort(port + 1)
+}
 
 /** Runs the walk in a folder beside the sources, as a folder in the checkout is. */
 const run = async (folder: string): Promise<ReadonlyArray<Outcome>> => {
