@@ -17,6 +17,7 @@ import type { SessionServices } from "./session/SessionServices.ts"
 import { Journal } from "./storage/Journal.ts"
 import { SessionStore } from "./storage/SessionStore.ts"
 import type { UsageStore } from "./storage/UsageStore.ts"
+import { loggable } from "./telemetry/redaction.ts"
 import { Telemetry } from "./telemetry/Telemetry.ts"
 import { ClientBalancer, type Redirect } from "./tenant/ClientBalancer.ts"
 import { policyOf } from "./tenant/policy/governed.ts"
@@ -76,7 +77,10 @@ const elsewhereOf = (
     Effect.timeoutOption(BALANCER_MS_MAX),
     Effect.map(Option.getOrUndefined),
     Effect.catchAllCause((cause) =>
-      Effect.as(Effect.logWarning("the balancer does not say where a client should go", cause), undefined)
+      Effect.logWarning("the balancer does not say where a client should go", loggable(cause)).pipe(
+        Effect.annotateLogs({ tenant: identity.tenant, clientId: identity.clientId }),
+        Effect.as(undefined)
+      )
     )
   )
 

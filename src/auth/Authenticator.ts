@@ -30,6 +30,10 @@ export const secretBytes = (bytes: Uint8Array | undefined): SecretBytes | undefi
 export const bytesOf = (secret: SecretBytes | undefined): Uint8Array | undefined =>
   secret && Redacted.value(secret)
 
+/** As text, to be found where somebody has quoted them. */
+export const secretTexts = (secrets: ReadonlyArray<SecretBytes | undefined>): ReadonlyArray<string> =>
+  secrets.flatMap((secret) => (secret === undefined ? [] : [Buffer.from(Redacted.value(secret)).toString()]))
+
 /** What an authenticator may judge by. */
 export interface Credentials {
   readonly peer: Peer

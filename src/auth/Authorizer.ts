@@ -8,6 +8,7 @@
  * has not withdrawn it.
  */
 
+import * as Cause from "effect/Cause"
 import * as Context from "effect/Context"
 import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
@@ -16,6 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { Qos } from "../protocol/Packet.ts"
+import { loggable } from "../telemetry/redaction.ts"
 import { Acl, type AclRule, type Action, type Explanation } from "./Acl.ts"
 import type { Identity } from "./Authenticator.ts"
 
@@ -116,15 +118,21 @@ export const askPermissions = (
     return Effect.disconnect(asked).pipe(
       Effect.map(failClosed),
       Effect.timeoutFail({ duration: DECISION_MS_MAX, onTimeout: () => noAnswer("in time") }),
-      Effect.catchAllDefect(nonsense)
+      Effect.catchAllDefect((defect) => nonsense(defect, identity))
     )
   } catch (defect) {
-    return nonsense(defect)
+    return nonsense(defect, identity)
   }
 }
 
-const nonsense = (defect: unknown): Effect.Effect<never, AuthorizationUnavailable> =>
-  Effect.zipRight(Effect.logError("the authorizer failed", defect), noAnswer("that makes sense"))
+const nonsense = (
+  defect: unknown,
+  { clientId, tenant }: Identity
+): Effect.Effect<never, AuthorizationUnavailable> =>
+  Effect.logError("the authorizer failed", loggable(Cause.die(defect))).pipe(
+    Effect.annotateLogs({ tenant, clientId }),
+    Effect.zipRight(noAnswer("that makes sense"))
+  )
 
 const noAnswer = (what: string): AuthorizationUnavailable =>
   new AuthorizationUnavailable({ reason: `the authorizer gives no answer ${what}` })

@@ -11,6 +11,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { loggable } from "../telemetry/redaction.ts"
 import { DEFAULT_TENANT } from "../tenant/TenantDirectory.ts"
 import {
   type AuthenticationStep,
@@ -20,6 +21,7 @@ import {
   type Identity,
   type Refused,
   type SecretBytes,
+  secretTexts,
   soundStep,
   unknownMethod
 } from "./Authenticator.ts"
@@ -59,21 +61,30 @@ export const chain = (
   const first = (
     ask: (method: AuthenticationMethod) => Effect.Effect<Verdict> | undefined,
     nobody: Refused,
+    subject: Subject,
     from = 0
   ): Effect.Effect<AuthenticationStep> => {
     const method = methods[from]
     if (method === undefined) return Effect.succeed(nobody)
-    const bounds = { name: method.name, timeoutMs }
+    const bounds = { name: method.name, timeoutMs, subject }
     const verdict = settled(() => ask(method) ?? Effect.succeed(notMine), bounds)
     return andThen(verdict, (step) =>
-      step._tag === "NotMine" ? first(ask, nobody, from + 1) : Effect.succeed(bounded(step, bounds))
+      step._tag === "NotMine" ? first(ask, nobody, subject, from + 1) : Effect.succeed(bounded(step, bounds))
     )
   }
   return {
-    authenticate: (credentials) =>
-      first((method) => method.authenticate(credentials), undecided(credentials)),
-    reauthenticate: (identity, name, authenticationData) =>
-      first((method) => method.reauthenticate?.(identity, name, authenticationData), unknownMethod)
+    authenticate: (credentials) => {
+      const { authenticationData, clientId, password, peer } = credentials
+      const subject = { clientId, address: peer.address, presented: [password, authenticationData] }
+      return first((method) => method.authenticate(credentials), undecided(credentials), subject)
+    },
+    reauthenticate: (identity, name, authenticationData) => {
+      const { clientId, peer, tenant } = identity
+      const subject = { tenant, clientId, address: peer.address, presented: [authenticationData] }
+      const ask = (method: AuthenticationMethod) =>
+        method.reauthenticate?.(identity, name, authenticationData)
+      return first(ask, unknownMethod, subject)
+    }
   }
 }
 
@@ -130,6 +141,15 @@ const credentialsMissing: Refused = {
 
 interface Bounds extends ChainOptions {
   readonly name: string
+  readonly subject: Subject
+}
+
+/** Whom a method judges: for the log, should it fail. What was presented is not to be seen there. */
+interface Subject {
+  readonly tenant?: string
+  readonly clientId: string
+  readonly address: string
+  readonly presented: ReadonlyArray<SecretBytes | undefined>
 }
 
 /** An acceptance with whose it is; a challenge whose answer is held to the same terms. */
@@ -142,7 +162,7 @@ const bounded = (step: AuthenticationStep, bounds: Bounds): AuthenticationStep =
     authenticationData: step.authenticationData,
     respond: (data) =>
       Effect.map(
-        settled(() => respond(data), bounds),
+        settled(() => respond(data), withPresented(bounds, data)),
         (next) => (next._tag === "NotMine" ? failed(bounds.name) : bounded(next, bounds))
       )
   }
@@ -150,11 +170,12 @@ const bounded = (step: AuthenticationStep, bounds: Bounds): AuthenticationStep =
 }
 
 /** The verdict, whatever the method does: it throws, dies, stalls or says what is no verdict. */
-const settled = (ask: () => Effect.Effect<Verdict>, { name, timeoutMs }: Bounds): Effect.Effect<Verdict> => {
+const settled = (ask: () => Effect.Effect<Verdict>, bounds: Bounds): Effect.Effect<Verdict> => {
+  const { name, timeoutMs } = bounds
   const onCause = (cause: Cause.Cause<never>): Effect.Effect<Verdict> =>
     Cause.isInterruptedOnly(cause)
       ? Effect.failCause(cause)
-      : Effect.as(Effect.logError(`authentication method ${name} failed`, cause), failed(name))
+      : Effect.as(logFailed(cause, bounds), failed(name))
   try {
     const asked = ask()
     // An answer that is there already costs no fiber a step.
@@ -174,6 +195,17 @@ const settled = (ask: () => Effect.Effect<Verdict>, { name, timeoutMs }: Bounds)
   } catch (defect) {
     return onCause(Cause.die(defect))
   }
+}
+
+const withPresented = (bounds: Bounds, data: SecretBytes | undefined): Bounds => {
+  const { subject } = bounds
+  return { ...bounds, subject: { ...subject, presented: [...subject.presented, data] } }
+}
+
+const logFailed = (cause: Cause.Cause<never>, { name, subject }: Bounds): Effect.Effect<void> => {
+  const { presented, ...who } = subject
+  const shown = loggable(cause, secretTexts(presented))
+  return Effect.annotateLogs(Effect.logError(`authentication method ${name} failed`, shown), who)
 }
 
 const sound = (verdict: Verdict, name: string): Verdict => {

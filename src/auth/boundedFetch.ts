@@ -6,6 +6,7 @@
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import { publicUrl, withPublicUrls } from "../values/publicUrl.ts"
 
 /**
  * There was no answer that could be used. Handled by who has asked: of a method of authentication the client
@@ -46,19 +47,16 @@ export const boundedFetch = ({
       return { status: response.status, text: bytesMax === 0 ? "" : await readAtMost(response, bytesMax) }
     },
     catch: (cause) =>
-      new HttpFailed({ url: nameOf(url), problem: cause instanceof Error ? cause.message : "failed" })
+      new HttpFailed({
+        url: publicUrl(url),
+        problem: cause instanceof Error ? withPublicUrls(cause.message) : "failed"
+      })
   }).pipe(
     Effect.timeoutFail({
       duration: Duration.millis(timeoutMs),
-      onTimeout: () => new HttpFailed({ url: nameOf(url), problem: "no answer in time" })
+      onTimeout: () => new HttpFailed({ url: publicUrl(url), problem: "no answer in time" })
     })
   )
-
-/** Without what could be secret in it. */
-const nameOf = (url: string): string => {
-  const { host, pathname, protocol } = new URL(url)
-  return `${protocol}//${host}${pathname}`
-}
 
 class BodyTooLarge extends Data.TaggedError("BodyTooLarge")<{ readonly bytesMax: number }> {
   override get message(): string {

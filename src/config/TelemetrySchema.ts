@@ -12,10 +12,11 @@ import {
   secretOrNone,
   text
 } from "../values/Key.ts"
+import { hasUser } from "../values/publicUrl.ts"
 
 const countMax = 1_000_000_000
 
-const isCollector = (url: string): boolean => url === "" || /^https?:\/\/[^\s/]+/.test(url)
+const isCollector = (url: string): boolean => url === "" || (/^https?:\/\/[^\s/]+/.test(url) && !hasUser(url))
 
 export const Metrics = Schema.Struct({
   enabled: describe(boolean, "Serve `/metrics`, `/health/live` and `/health/ready` over HTTP", true),

@@ -1,10 +1,14 @@
 /** A CONNECT that is refused: why, what the client hears of it, and the event. */
 
+import type * as EffectCause from "effect/Cause"
 import * as Effect from "effect/Effect"
+import { secretBytes, secretTexts } from "../auth/Authenticator.ts"
 import { type Cause, causeOf } from "../events/Cause.ts"
 import type { Event } from "../events/Event.ts"
 import { LineLimit } from "../events/LineLimit.ts"
+import type { Connect } from "../protocol/Packet.ts"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
+import { loggable } from "../telemetry/redaction.ts"
 import type { Wire } from "../transport/Transport.ts"
 import type { Connection } from "./Connection.ts"
 
@@ -64,6 +68,22 @@ export const tellRefused = (
     ...details,
     reasonCode,
     reason
+  })
+}
+
+/** Something is wrong with us, not with the client. */
+export const logFailed = (
+  { tenant, wire }: Connection,
+  { clientId, password, properties }: Connect,
+  cause: EffectCause.Cause<unknown>
+): Effect.Effect<void> => {
+  const presented = [password, properties.authenticationData].map(secretBytes)
+  const { address, listener } = wire.peer
+  return Effect.annotateLogs(Effect.logError("a handshake failed", loggable(cause, secretTexts(presented))), {
+    tenant,
+    clientId,
+    address,
+    listener
   })
 }
 

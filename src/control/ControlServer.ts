@@ -11,6 +11,7 @@ import * as Data from "effect/Data"
 import * as Effect from "effect/Effect"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
+import { loggable } from "../telemetry/redaction.ts"
 import { type AdministrationError, type AdministrationErrorCode, refused } from "./AdministrationError.ts"
 import { type ControlRoute, LineStream, routeOf } from "./ControlRoute.ts"
 
@@ -132,7 +133,7 @@ const answer = (request: Request, routes: ReadonlyArray<ControlRoute>, run: Run)
     Effect.match({ onFailure: failure, onSuccess: (value) => responseOf(value, run) }),
     Effect.catchAllCause((cause) =>
       Effect.as(
-        Effect.logError(`${request.method} ${pathname} failed`, cause),
+        Effect.logError(`${request.method} ${pathname} failed`, loggable(cause)),
         failure(refused("unavailable", "the broker failed to do that"))
       )
     )

@@ -203,7 +203,7 @@ class Admin {
       Stream.filter(this.parts.store.all, ({ state }) => state === "deleting"),
       ({ settings: { withUsage }, tenant }) =>
         Effect.zipRight(
-          Effect.logInfo(`the deletion of tenant ${tenant} goes on`),
+          Effect.annotateLogs(Effect.logInfo("the deletion of a tenant goes on"), { tenant }),
           this.bury(tenant, { withUsage: withUsage === true })
         )
     )

@@ -3,6 +3,7 @@
  * bounded, and counts what it loses (`bounded.ts`). One that throws is counted, and harms nobody.
  */
 
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DefaultServices from "effect/DefaultServices"
@@ -12,6 +13,7 @@ import * as FiberRefs from "effect/FiberRefs"
 import * as Layer from "effect/Layer"
 import * as LogLevel from "effect/LogLevel"
 import * as Runtime from "effect/Runtime"
+import { loggable } from "../telemetry/redaction.ts"
 import type { Event } from "./Event.ts"
 import { type EventKind, eventKinds } from "./eventKinds.ts"
 import { LineLimit } from "./LineLimit.ts"
@@ -101,7 +103,7 @@ const writers = {
 const lineOf = (event: Event, level: Level, suppressed: number): Effect.Effect<void> => {
   const { _tag, ...details } = event
   if (event._tag === "ActorDefect") {
-    return Effect.annotateLogs(Effect.logError(_tag, event.defect), {
+    return Effect.annotateLogs(Effect.logError(_tag, loggable(Cause.die(event.defect))), {
       actor: event.actor,
       tenant: event.tenant
     })

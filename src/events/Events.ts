@@ -3,8 +3,10 @@
  * memory of what went wrong lately; the tenants' own topics.
  */
 
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Runtime from "effect/Runtime"
+import { loggable } from "../telemetry/redaction.ts"
 import type { Event } from "./Event.ts"
 import { EventSink, type SinkCounts } from "./EventSink.ts"
 import { LineLimit } from "./LineLimit.ts"
@@ -30,6 +32,9 @@ export interface Events {
   readonly watchBy: (watch: (event: Event, atMs: number) => void) => void
 }
 
+const sinkFailed = (defect: unknown): Effect.Effect<void> =>
+  Effect.logError("events: the sink has thrown", loggable(Cause.die(defect)))
+
 /** Of a sink that throws, how often the log tells. */
 const FAILURES_LOGGED_PER_SECOND = 1
 
@@ -45,7 +50,7 @@ export const makeEvents: Effect.Effect<Events, never, EventSink> = Effect.gen(fu
 
   const failed = (defect: unknown, nowMs: number): void => {
     counts.sinkFailures++
-    if (limit.admit(nowMs) !== undefined) log(Effect.logError("events: the sink has thrown", defect))
+    if (limit.admit(nowMs) !== undefined) log(sinkFailed(defect))
   }
   return {
     recent,

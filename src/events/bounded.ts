@@ -11,6 +11,7 @@ import type * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Fiber from "effect/Fiber"
 import type * as Scope from "effect/Scope"
+import { loggable } from "../telemetry/redaction.ts"
 import type { Event } from "./Event.ts"
 import type { EventSink, SinkCounts } from "./EventSink.ts"
 import { eventBytes, type Happened } from "./eventJson.ts"
@@ -55,7 +56,7 @@ const deliverAll = (queue: EventQueue, { deliver, name }: BoundedSinkOptions): E
     Effect.flatMap((batch) =>
       Effect.suspend(() => (batch.length === 0 ? Effect.succeed(true) : deliver(batch))).pipe(
         Effect.catchAllCause((cause) =>
-          Effect.as(Effect.logError(`events: ${name} failed to deliver`, cause), false)
+          Effect.as(Effect.logError(`events: ${name} failed to deliver`, loggable(cause)), false)
         ),
         Effect.map((isTaken) => queue.settle(batch, isTaken))
       )

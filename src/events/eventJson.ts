@@ -2,6 +2,7 @@
  * Events as JSON: one flat object each, `event` its name, `at` the instant as ISO 8601, then its own fields.
  */
 
+import { errorText } from "../telemetry/redaction.ts"
 import type { Event } from "./Event.ts"
 
 /** An event and the instant (ms since the epoch) at which it was reported. */
@@ -14,15 +15,14 @@ export const eventJson = (happened: Happened): string => JSON.stringify(eventObj
 
 export const eventObject = ({ atMs, event }: Happened): object => {
   const { _tag, ...fields } = event
-  const told = event._tag === "ActorDefect" ? { ...fields, defect: textOf(event.defect) } : fields
+  const told =
+    event._tag === "ActorDefect"
+      ? { ...fields, defect: errorText(event.defect).slice(0, DEFECT_LENGTH_MAX) }
+      : fields
   return { event: _tag, at: new Date(atMs).toISOString(), ...told }
 }
 
 const DEFECT_LENGTH_MAX = 500
-
-/** What a defect says of itself; not its fields, which could hold anything. */
-const textOf = (defect: unknown): string =>
-  (defect instanceof Error ? `${defect.name}: ${defect.message}` : typeof defect).slice(0, DEFECT_LENGTH_MAX)
 
 /** What an event weighs in a queue, roughly: the texts in it, and the object. */
 export const eventBytes = (event: Event): number => {

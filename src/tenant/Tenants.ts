@@ -15,6 +15,7 @@ import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { TenantState } from "../storage/TenantStore.ts"
+import { loggable } from "../telemetry/redaction.ts"
 import { governed } from "./policy/governed.ts"
 import { TenantPolicy } from "./policy/TenantPolicy.ts"
 import { Tenant } from "./Tenant.ts"
@@ -189,7 +190,10 @@ class Registry implements Tenants {
         onFailure: (cause) => {
           const failure = Option.getOrUndefined(Cause.failureOption(cause))
           if (failure?.isUnknown !== true) {
-            return Effect.logWarning(`the directory does not say how tenant ${id} has changed`, cause)
+            return Effect.annotateLogs(
+              Effect.logWarning("the directory does not say how the tenant has changed", loggable(cause)),
+              { tenant: id }
+            )
           }
           return Effect.sync(() => tenant.enterState("suspended", this.options.drainRate))
         }

@@ -117,7 +117,10 @@ const tenantLookup = (tenants: Tenants, restore: Parameters<Tenants["restoreFirs
       Effect.catchTag(tenants.get(id), "TenantUnavailable", ({ reason }) => {
         unserved.add(id)
         tenants.restoreFirst(id, restore)
-        return Effect.as(Effect.logWarning(`tenant ${id} not restored: ${reason}`), undefined)
+        return Effect.logWarning("the tenant is not restored").pipe(
+          Effect.annotateLogs({ tenant: id, reason }),
+          Effect.as(undefined)
+        )
       })
     )
   }

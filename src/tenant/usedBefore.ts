@@ -24,7 +24,10 @@ export const carryUsage = (
     Effect.catchAll(({ reason }) =>
       quota.limitsWindows
         ? new TenantUnavailable({ tenant: id, reason: `what it has used cannot be read: ${reason}` })
-        : Effect.logWarning(`what tenant ${id} has used cannot be read: ${reason}`)
+        : Effect.annotateLogs(Effect.logWarning("what the tenant has used cannot be read"), {
+            tenant: id,
+            reason
+          })
     )
   )
 }

@@ -232,7 +232,7 @@ export const checkedTexts = (isAllowed: (text: string) => boolean, allowed: stri
   })
 
 /** Secrets and keys come this way: in the clear only from this machine. */
-const safeUrl = /^$|^https:\/\/|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])([:/]|$)/
+const safeUrl = /^$|^https:\/\/(?![^/?#]*@)|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?([/?#]|$)/
 
 /** Where something is asked or sent; "" where nothing is. */
 export const optionalUrl = text('an https: URL (http: on this machine only), or ""', safeUrl)

@@ -204,6 +204,21 @@ describe("values", () => {
       'listeners.tcp.proxyProtocol.networks: ["10.0.0.0/33"] is not allowed; expected a list of addresses or networks'
     ],
     [
+      "a password within a URL",
+      { events: { webhook: { url: "https://u:canary@example.com/" } } },
+      'events.webhook.url: "https://<redacted>@example.com/" is not allowed'
+    ],
+    [
+      "a user that looks like this machine",
+      { events: { webhook: { url: "http://localhost:x@example.com/" } } },
+      'events.webhook.url: "http://<redacted>@example.com/" is not allowed'
+    ],
+    [
+      "a password within the URL of a collector",
+      { tracing: { endpoint: "http://u:canary@example.com:4318" } },
+      'tracing.endpoint: "http://<redacted>@example.com:4318" is not allowed'
+    ],
+    [
       "a shortest keep-alive above the longest",
       { session: { keepAliveMin: 20, keepAliveMax: 10 } },
       "session.keepAliveMin: 20 is more than keepAliveMax, 10"

@@ -14,6 +14,7 @@ import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as FiberId from "effect/FiberId"
 import type * as Scope from "effect/Scope"
+import { publicUrl } from "../../values/publicUrl.ts"
 import { boundedFetch } from "../boundedFetch.ts"
 import type { JwtAlgorithm } from "./Jwt.ts"
 import { type JwtKeySet, keySetOfText, keysFor } from "./JwtKeySet.ts"
@@ -86,8 +87,8 @@ const fetchKeySet = ({ algorithm, timeoutMs, url }: KeyUrlOptions): Effect.Effec
     const init = { headers: { accept: "application/jwk-set+json, application/json" } }
     const request = { url, init, timeoutMs, bytesMax: KEY_SET_BYTES_MAX }
     const { status, text } = yield* Effect.mapError(boundedFetch(request), ({ message }) => message)
-    if (status !== 200) return yield* Effect.fail(`${url} answers with ${status}`)
+    if (status !== 200) return yield* Effect.fail(`${publicUrl(url)} answers with ${status}`)
     // A secret that anybody can fetch would be none.
     if (algorithm === "HS256") return yield* Effect.fail("a key set behind a URL is not for HS256")
-    return yield* Effect.mapError(keySetOfText(text, algorithm), (problem) => `${url} ${problem}`)
+    return yield* Effect.mapError(keySetOfText(text, algorithm), (problem) => `${publicUrl(url)} ${problem}`)
   })

@@ -6,12 +6,14 @@
 import * as OtlpSerialization from "@effect/opentelemetry/OtlpSerialization"
 import type * as HttpBody from "@effect/platform/HttpBody"
 import * as HttpClient from "@effect/platform/HttpClient"
+import type * as HttpClientError from "@effect/platform/HttpClientError"
 import * as HttpClientRequest from "@effect/platform/HttpClientRequest"
 import * as Data from "effect/Data"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Redacted from "effect/Redacted"
 import * as Schedule from "effect/Schedule"
+import { publicUrl, withPublicUrls } from "../../values/publicUrl.ts"
 import type { TelemetryCounters } from "../TelemetryCounters.ts"
 
 export interface OtlpOptions {
@@ -30,6 +32,8 @@ export interface OtlpOptions {
 export class ExportFailed extends Data.TaggedError("ExportFailed")<{
   readonly url: string
   readonly reason: string
+  /** Whether it may be taken when it is asked again. */
+  readonly isFinal: boolean
 }> {}
 
 export interface OtlpEndpoint {
@@ -39,6 +43,18 @@ export interface OtlpEndpoint {
 
 const RETRIES = 3
 const FIRST_WAIT = "500 millis"
+
+/** Not all brokers of a fleet at once. */
+const again = Schedule.intersect(
+  Schedule.jittered(Schedule.exponential(FIRST_WAIT)),
+  Schedule.recurs(RETRIES)
+)
+
+/** Statuses of which the specification says that the request may be sent again. (OTLP 1.5, 2.3.2) */
+const TRANSIENT: ReadonlySet<number> = new Set([429, 502, 503, 504])
+
+const isFinal = (error: HttpClientError.HttpClientError): boolean =>
+  error._tag === "ResponseError" && error.reason === "StatusCode" && !TRANSIENT.has(error.response.status)
 
 const SCOPE = { name: "heddle" }
 
@@ -55,19 +71,23 @@ export const makeOtlpEndpoint = (
       Object.entries(options.headers).map(([name, value]) => [name, Redacted.value(value)])
     )
     const post = (path: string, body: HttpBody.HttpBody): Effect.Effect<void, ExportFailed> => {
-      const url = `${options.url.replace(/\/$/, "")}${path}`
-      const request = HttpClientRequest.post(url, { headers }).pipe(HttpClientRequest.setBody(body))
+      const address = `${options.url.replace(/\/$/, "")}${path}`
+      const url = publicUrl(address)
+      const request = HttpClientRequest.post(address, { headers }).pipe(HttpClientRequest.setBody(body))
       return client.execute(request).pipe(
         Effect.asVoid,
         Effect.timeoutFail({
           duration: Duration.millis(options.timeoutMs),
-          onTimeout: () => new ExportFailed({ url, reason: `no answer within ${options.timeoutMs} ms` })
+          onTimeout: () =>
+            new ExportFailed({ url, reason: `no answer within ${options.timeoutMs} ms`, isFinal: false })
         }),
         Effect.mapError((error) =>
-          error._tag === "ExportFailed" ? error : new ExportFailed({ url, reason: error.message })
+          error._tag === "ExportFailed"
+            ? error
+            : new ExportFailed({ url, reason: withPublicUrls(error.message), isFinal: isFinal(error) })
         ),
         Effect.tapError(() => Effect.sync(() => counters.exportFailures++)),
-        Effect.retry(Schedule.intersect(Schedule.exponential(FIRST_WAIT), Schedule.recurs(RETRIES))),
+        Effect.retry({ schedule: again, while: (error) => !error.isFinal }),
         Effect.tapError(() => Effect.sync(() => counters.exportsGivenUp++)),
         // What reports spans must not make any.
         Effect.withTracerEnabled(false)
@@ -100,7 +120,8 @@ export interface KeyValue {
 
 type OtlpValue =
   | { readonly stringValue: string }
-  | { readonly intValue: number }
+  /** A text: JSON has no integers of 64 bits. */
+  | { readonly intValue: string }
   | { readonly doubleValue: number }
   | { readonly boolValue: boolean }
 
@@ -109,7 +130,8 @@ export const otlpValue = (value: unknown): OtlpValue => {
     case "boolean":
       return { boolValue: value }
     case "number":
-      return Number.isSafeInteger(value) ? { intValue: value } : { doubleValue: value }
+      if (Number.isSafeInteger(value)) return { intValue: String(value) }
+      return Number.isFinite(value) ? { doubleValue: value } : { stringValue: String(value) }
     default:
       return { stringValue: String(value) }
   }

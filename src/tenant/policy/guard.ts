@@ -13,6 +13,7 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import type { Identity } from "../../auth/Authenticator.ts"
 import { ReasonCode } from "../../protocol/ReasonCode.ts"
+import { errorText } from "../../telemetry/redaction.ts"
 import { decodeOverrides, encodeOverrides, type SettingOverrides } from "../settings/overrides.ts"
 import { isSoundChange } from "./MessageChange.ts"
 import type { Policy } from "./TenantPolicy.ts"
@@ -159,11 +160,7 @@ const reasonCharsMax = 200
 
 const textOf = (cause: Cause.Cause<unknown>): string => {
   if (Cause.isInterruptedOnly(cause)) return "it was interrupted"
-  const thrown = Cause.squash(cause)
-  return `it threw ${thrown instanceof Error ? `${thrown.name}: ${thrown.message}` : typeof thrown}`.slice(
-    0,
-    reasonCharsMax
-  )
+  return `it threw ${errorText(Cause.squash(cause))}`.slice(0, reasonCharsMax)
 }
 
 const tagOf = (answer: unknown): unknown =>
