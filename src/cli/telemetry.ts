@@ -1,5 +1,6 @@
 /** Traces and metrics as a configuration describes them. */
 
+import { hostname } from "node:os"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -25,7 +26,13 @@ export const telemetryLayer = ({ tracing }: Config): Layer.Layer<never> =>
         encoding: tracing.encoding,
         headers: Redacted.value(tracing.authorization) === "" ? {} : { authorization: tracing.authorization },
         timeoutMs: Duration.toMillis(tracing.timeout),
-        resource: { "service.name": tracing.serviceName, "service.version": manifest.version },
+        resource: {
+          "service.name": tracing.serviceName,
+          "service.version": manifest.version,
+          // Without it the numbers of two brokers would be one series.
+          "service.instance.id": crypto.randomUUID(),
+          "host.name": hostname()
+        },
         ratio: tracing.ratio,
         honoursParent: tracing.honourPublishers,
         rules: [],

@@ -88,7 +88,7 @@ export const otlpReceiver: Effect.Effect<OtlpReceiver, never, Scope.Scope> = Eff
 
 interface JsonValue {
   readonly stringValue?: string
-  readonly intValue?: number
+  readonly intValue?: string
   readonly doubleValue?: number
   readonly boolValue?: boolean
 }
@@ -123,12 +123,16 @@ const jsonSpans = (body: Buffer): ReadonlyArray<ReceivedSpan> => {
       kind: span.kind,
       startNs: BigInt(span.startTimeUnixNano),
       endNs: BigInt(span.endTimeUnixNano),
-      attributes: Object.fromEntries(span.attributes.map(({ key, value }) => [key, Object.values(value)[0]])),
+      attributes: Object.fromEntries(span.attributes.map(({ key, value }) => [key, plainOf(value)])),
       events: span.events.map(({ name }) => name),
       links: span.links.map(({ spanId, traceId }) => ({ spanId, traceId })),
       status: span.status.code
     }))
 }
+
+/** An integer that is not a text would be a mistake: it stays one. */
+const plainOf = (value: JsonValue): unknown =>
+  typeof value.intValue === "string" ? Number(value.intValue) : (Object.values(value)[0] ?? "an integer")
 
 const jsonMetrics = (body: Buffer): ReadonlyArray<string> => {
   const { resourceMetrics } = JSON.parse(body.toString()) as {

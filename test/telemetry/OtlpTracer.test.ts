@@ -90,7 +90,7 @@ describe("a collector that does not take them", () => {
     Effect.gen(function* () {
       const receiver = yield* otlpReceiver
       const counters = new TelemetryCounters()
-      receiver.answers.push(503, 503, 200, 500, 500, 500, 500)
+      receiver.answers.push(503, 429, 200, 503, 502, 504, 503, 400)
       const endpoint = yield* Effect.provide(
         makeOtlpEndpoint(optionsFor(receiver.url), counters),
         FetchHttpClient.layer
@@ -108,6 +108,10 @@ describe("a collector that does not take them", () => {
       expect(counters).toMatchObject({ exportFailures: 2, exportsGivenUp: 0 })
       expect(yield* patiently(7)).toMatchObject({ _tag: "Left", left: { _tag: "ExportFailed" } })
       expect(counters).toMatchObject({ exportFailures: 6, exportsGivenUp: 1 })
+      // What it says no to once is not sent again.
+      expect(yield* patiently(8)).toMatchObject({ _tag: "Left" })
+      expect(counters).toMatchObject({ exportFailures: 7, exportsGivenUp: 2 })
+      expect(receiver.requests).toHaveLength(8)
     })
   )
 
@@ -127,6 +131,52 @@ describe("a collector that does not take them", () => {
         { discard: true }
       )
       expect(counters.spansLost).toBe(50)
+    })
+  )
+
+  live("has what it was asked to take when the broker ended, once more and no more than once", () =>
+    Effect.gen(function* () {
+      const counters = new TelemetryCounters()
+      const asked: Array<number> = []
+      const hanging = {
+        spans: (spans: ReadonlyArray<unknown>) => {
+          asked.push(spans.length)
+          return asked.length === 1 ? Effect.never : Effect.void
+        },
+        metrics: () => Effect.void
+      }
+      const isAsked = Effect.repeat(Effect.yieldNow(), { until: () => asked.length > 0 })
+      yield* Effect.scoped(
+        Effect.gen(function* () {
+          const options = { endpoint: hanging, counters, spansMax: 100, intervalMs: 1 }
+          const tracer = yield* makeOtlpTracer(options)
+          yield* Effect.void.pipe(Effect.withSpan("one"), Effect.withTracer(tracer))
+          yield* isAsked
+          yield* Effect.void.pipe(Effect.withSpan("two"), Effect.withTracer(tracer))
+        })
+      )
+      expect(asked).toEqual([1, 2])
+      expect(counters).toMatchObject({ spansExported: 2, spansLost: 0 })
+    })
+  )
+
+  live("is sent spans of a bounded size", () =>
+    Effect.gen(function* () {
+      const receiver = yield* otlpReceiver
+      const counters = new TelemetryCounters()
+      const event = Effect.flatMap(Effect.orDie(Effect.currentSpan), (span) =>
+        Effect.sync(() => span.event("queued", 1n, { topic: "t".repeat(5000) }))
+      )
+      yield* Effect.scoped(
+        Effect.flatMap(tracerTo(optionsFor(receiver.url), counters), (tracer) =>
+          Effect.repeatN(event, 999).pipe(
+            Effect.withSpan("large", { attributes: { topic: "x".repeat(65_535) } }),
+            Effect.withTracer(tracer)
+          )
+        )
+      )
+      expect(receiver.spans[0]?.attributes.topic).toBe("x".repeat(1024))
+      expect(receiver.spans[0]?.events).toHaveLength(128)
     })
   )
 })

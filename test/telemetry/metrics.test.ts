@@ -132,7 +132,9 @@ test("the same for OTLP", () => {
   expect(buckets).toMatchObject({
     histogram: {
       aggregationTemporality: 2,
-      dataPoints: [{ ...instants, count: 4, sum: 8.05, bucketCounts: [1, 2, 1], explicitBounds: [0.1, 1] }]
+      dataPoints: [
+        { ...instants, count: "4", sum: 8.05, bucketCounts: ["1", "2", "1"], explicitBounds: [0.1, 1] }
+      ]
     }
   })
 })

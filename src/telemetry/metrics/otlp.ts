@@ -16,7 +16,7 @@ const CUMULATIVE = 2
 const attributes = (labels: Labels) =>
   Object.entries(labels).map(([key, stringValue]) => ({ key, value: { stringValue } }))
 
-/** The metrics of one scope, as both of OTLP's encodings take them. */
+/** The metrics of one scope, as both of OTLP's encodings take them: integers of 64 bits are texts in JSON. */
 export const otlpMetrics = (families: ReadonlyArray<MetricFamily>, { nowNs, startNs }: Interval) =>
   families.map(({ metric, samples }) => {
     const { help: description, kind, name, unit } = metric
@@ -28,7 +28,8 @@ export const otlpMetrics = (families: ReadonlyArray<MetricFamily>, { nowNs, star
       }
       if (!("histogram" in sample)) return { ...point, asDouble: sample.value }
       const { bounds, count, counts, sum } = sample.histogram
-      return { ...point, count, sum, bucketCounts: [...counts], explicitBounds: bounds }
+      const bucketCounts = Array.from(counts, String)
+      return { ...point, count: String(count), sum, bucketCounts, explicitBounds: bounds }
     })
     const described = { name, description, unit }
     if (kind === "gauge") return { ...described, gauge: { dataPoints } }

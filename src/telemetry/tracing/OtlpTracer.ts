@@ -26,6 +26,9 @@ export interface OtlpTracerOptions {
 
 /** Spans of one request: to encode them takes half a millisecond of the loop. */
 const BATCH_MAX = 250
+/** What a span may have: a message of many subscribers has an event for each that is away. */
+const EVENTS_MAX = 128
+const TEXT_MAX = 1024
 /** What is left at the end of the broker may take so long. */
 const LAST_FLUSH_MS = 3000
 
@@ -48,9 +51,25 @@ export const makeOtlpTracer = (
       if (ended.length === 0) return Effect.void
       const batch = ended.slice(0, BATCH_MAX)
       ended = ended.slice(BATCH_MAX)
-      return Effect.zipRight(send(batch), flush)
+      // The end of the broker interrupts what is under way: the last flush has it as well.
+      const putBack = Effect.sync(() => {
+        ended = [...batch, ...ended]
+      })
+      return Effect.zipRight(
+        Effect.onInterrupt(send(batch), () => putBack),
+        flush
+      )
     })
-    yield* Effect.addFinalizer(() => Effect.timeoutOption(Effect.interruptible(flush), LAST_FLUSH_MS))
+    const tellLost = Effect.suspend(() => {
+      counters.spansLost += ended.length
+      return Effect.logWarning(`${ended.length} spans lost: the collector was too slow for the last of them`)
+    })
+    yield* Effect.addFinalizer(() =>
+      Effect.zipRight(
+        Effect.timeoutOption(Effect.interruptible(flush), LAST_FLUSH_MS),
+        Effect.when(tellLost, () => ended.length > 0)
+      )
+    )
     yield* Effect.forkScoped(Effect.schedule(flush, Schedule.spaced(intervalMs)))
     const ids = new RandomIds()
     const end = (span: OtlpSpan) => {
@@ -89,6 +108,7 @@ class OtlpSpan implements Tracer.Span {
   readonly attributes = new Map<string, unknown>()
   readonly links: Array<Tracer.SpanLink>
   readonly events: Array<SpanEvent> = []
+  droppedEvents = 0
   status: Tracer.SpanStatus
   private readonly whenEnded: (span: OtlpSpan) => void
 
@@ -113,17 +133,22 @@ class OtlpSpan implements Tracer.Span {
   }
 
   attribute(key: string, value: unknown): void {
-    this.attributes.set(key, value)
+    this.attributes.set(key, typeof value === "string" ? bounded(value) : value)
   }
 
   event(name: string, startTime: bigint, attributes?: Record<string, unknown>): void {
-    this.events.push([name, startTime, attributes])
+    if (this.events.length < EVENTS_MAX) this.events.push([name, startTime, attributes])
+    else this.droppedEvents++
   }
 
   addLinks(links: ReadonlyArray<Tracer.SpanLink>): void {
     this.links.push(...links)
   }
 }
+
+/** Characters of a text, in a copy: a part of it would keep the whole, a topic of 64 KB, as long as itself. */
+const bounded = (text: string): string =>
+  text.length <= TEXT_MAX ? text : Buffer.from(text.slice(0, TEXT_MAX)).toString()
 
 const POOL_BYTES = 4096
 
@@ -171,7 +196,7 @@ const encode = (span: OtlpSpan) => {
       attributes: keyValues(Object.entries(more ?? {})),
       droppedAttributesCount: 0
     })),
-    droppedEventsCount: 0,
+    droppedEventsCount: span.droppedEvents,
     links: links.map((link) => ({
       traceId: link.span.traceId,
       spanId: link.span.spanId,
@@ -185,7 +210,9 @@ const encode = (span: OtlpSpan) => {
 
 const keyValues = (entries: Iterable<[string, unknown]>): ReadonlyArray<KeyValue> => {
   const pairs: Array<KeyValue> = []
-  for (const [key, value] of entries) pairs.push({ key, value: otlpValue(value) })
+  for (const [key, value] of entries) {
+    pairs.push({ key, value: otlpValue(typeof value === "string" ? bounded(value) : value) })
+  }
   return pairs
 }
 
@@ -195,5 +222,7 @@ const ERROR = 2
 /** What a span failed for; success is left unset, as the specification wants it. */
 const statusOf = (status: Tracer.SpanStatus): { readonly code: number; readonly message?: string } => {
   if (status._tag === "Started" || status.exit._tag === "Success") return UNSET
-  return { code: ERROR, message: Cause.pretty(status.exit.cause) }
+  const { cause } = status.exit
+  const text = Option.filter(Cause.failureOption(cause), (each) => typeof each === "string")
+  return { code: ERROR, message: Option.getOrElse(text, () => Cause.pretty(cause)) }
 }
