@@ -23,7 +23,7 @@ import * as FiberRef from "effect/FiberRef"
 import type * as LogLevel from "effect/LogLevel"
 import * as Option from "effect/Option"
 import manifest from "../../package.json" with { type: "json" }
-import { type Config, loadConfig, resolveConfig } from "../config/Config.ts"
+import { loadConfig, resolveConfig } from "../config/Config.ts"
 import { configurationYaml } from "../config/ConfigText.ts"
 import { fileVariable } from "../config/Found.ts"
 import { configurationJsonSchema } from "../config/JsonSchema.ts"
@@ -33,6 +33,7 @@ import { checkAuthorization } from "./authorization.ts"
 import { controlCommands } from "./controlCommands.ts"
 import { databaseCommands } from "./database.ts"
 import { checkFiles } from "./listeners.ts"
+import { type LogLevelName, withLogLevel } from "./log.ts"
 import { passwdCommand } from "./passwd.ts"
 import type { Configuration } from "./reload.ts"
 import { usageCommand } from "./usage.ts"
@@ -97,7 +98,9 @@ const footer = HelpDoc.blocks([
   HelpDoc.p("heddle ban add --address 192.0.2.0/24    let nobody in from there"),
   HelpDoc.p("heddle reload                            have the configuration read again"),
   HelpDoc.p("heddle trace --client c                  follow a client live"),
-  HelpDoc.p("heddle explain --client c publish a/b    learn why a message is, or is not, let through")
+  HelpDoc.p("heddle explain --client c publish a/b    learn why a message is, or is not, let through"),
+  HelpDoc.p("heddle trace --client c                  watch a client's packets, and what is decided"),
+  HelpDoc.p("heddle log level debug                   see clients come and go in the log")
 ])
 
 const rootCommand = <E, R>(
@@ -174,7 +177,7 @@ const rootCommand = <E, R>(
   ])
 }
 
-const logLevels: Readonly<Record<LogLevel.LogLevel["_tag"], Config["log"]["level"]>> = {
+const logLevels: Readonly<Record<LogLevel.LogLevel["_tag"], LogLevelName>> = {
   All: "trace",
   Trace: "trace",
   Debug: "debug",
@@ -186,14 +189,8 @@ const logLevels: Readonly<Record<LogLevel.LogLevel["_tag"], Config["log"]["level
 }
 
 /** The command line's own `--log-level`, which is the fiber's by now, goes before the configuration's. */
-const withLogLevelOption = ({ config, entries }: Resolved, { _tag }: LogLevel.LogLevel): Resolved => {
-  if (_tag === "Info") return { config, entries }
-  const level = logLevels[_tag]
-  return {
-    config: { ...config, log: { ...config.log, level } },
-    entries: new Map(entries).set("log.level", { value: level, source: "--log-level" })
-  }
-}
+const withLogLevelOption = (resolved: Resolved, { _tag }: LogLevel.LogLevel): Resolved =>
+  _tag === "Info" ? resolved : withLogLevel(resolved, logLevels[_tag], "--log-level")
 
 /** Tells what went wrong. Mistakes in the arguments have been told by the parser. */
 const report = (cause: Cause.Cause<unknown>): Effect.Effect<void> => {

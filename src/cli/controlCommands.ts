@@ -5,6 +5,7 @@ import { banCommand } from "./ban.ts"
 import { clientsCommand, disconnectCommand, explainCommand, purgeCommand } from "./clients.ts"
 import { reloadCommand, targetOf } from "./control.ts"
 import type { ConfigAccess } from "./database.ts"
+import { logCommand } from "./logLevel.ts"
 import { sampleCommand } from "./sample.ts"
 import { tenantsCommand } from "./tenants.ts"
 import { traceCommand } from "./trace.ts"
@@ -21,6 +22,7 @@ export const controlCommands = <R>(access: ConfigAccess<R>) => {
     banCommand(target),
     traceCommand(target),
     sampleCommand(target),
+    logCommand(target),
     reloadCommand(target)
   ] as const
 }

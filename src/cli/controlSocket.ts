@@ -9,13 +9,15 @@ import type * as Scope from "effect/Scope"
 import { refused } from "../control/AdministrationError.ts"
 import { layerControl } from "../control/Control.ts"
 import { ControlUnavailable } from "../control/ControlServer.ts"
+import { logRoutes } from "../control/logRoutes.ts"
 import { samplingRoutes } from "../control/samplingRoutes.ts"
 import { UserAdmin } from "../control/UserAdmin.ts"
 import { userRoutes } from "../control/userRoutes.ts"
 import { Telemetry } from "../telemetry/Telemetry.ts"
 import { controlPath } from "./control.ts"
+import { type LogLevelName, logLevelNames } from "./log.ts"
 import { type Configuration, reload, reloadText } from "./reload.ts"
-import type { RunningServices } from "./running.ts"
+import { Running, type RunningServices } from "./running.ts"
 
 /**
  * For as long as the scope is open. Where nobody has asked for a socket in particular, a broker whose socket
@@ -40,6 +42,13 @@ export const openControl = (
       catch: (cause) => new ControlUnavailable({ path, reason: String(cause) })
     })
     const { tracing } = yield* Telemetry
-    const routes = [...userRoutes(yield* UserAdmin), ...samplingRoutes(tracing?.sampler)]
+    const { logLevel, setLogLevel } = yield* Running
+    const log = {
+      levels: logLevelNames,
+      current: logLevel,
+      change: (level: LogLevelName) =>
+        Effect.mapError(setLogLevel(level), ({ message }) => refused("unavailable", message))
+    }
+    const routes = [...userRoutes(yield* UserAdmin), ...samplingRoutes(tracing?.sampler), ...logRoutes(log)]
     yield* Layer.build(layerControl({ path, isRequired, reload: reloading, routes }))
   })

@@ -10,6 +10,7 @@ import * as Layer from "effect/Layer"
 import * as Logger from "effect/Logger"
 import * as LogLevel from "effect/LogLevel"
 import type { Config } from "../config/Config.ts"
+import type { Resolved } from "../config/Resolution.ts"
 import { loggable, loggableValue } from "../telemetry/redaction.ts"
 
 /** The least severe message that is logged, from now on. */
@@ -17,7 +18,9 @@ export interface LogThreshold {
   level: LogLevel.LogLevel
 }
 
-export const logLevels: Readonly<Record<Config["log"]["level"], LogLevel.LogLevel>> = {
+export type LogLevelName = Config["log"]["level"]
+
+export const logLevels: Readonly<Record<LogLevelName, LogLevel.LogLevel>> = {
   trace: LogLevel.Trace,
   debug: LogLevel.Debug,
   info: LogLevel.Info,
@@ -26,6 +29,19 @@ export const logLevels: Readonly<Record<Config["log"]["level"], LogLevel.LogLeve
   fatal: LogLevel.Fatal,
   none: LogLevel.None
 }
+
+/** From the loudest to the quietest. */
+export const logLevelNames = Object.keys(logLevels) as ReadonlyArray<LogLevelName>
+
+/** The same configuration with another level of the log, and where that comes from. */
+export const withLogLevel = (
+  { config, entries }: Resolved,
+  level: LogLevelName,
+  source: string
+): Resolved => ({
+  config: { ...config, log: { ...config.log, level } },
+  entries: new Map(entries).set("log.level", { value: level, source })
+})
 
 /**
  * A fiber's own level is fixed when it is forked, and the broker's fibers are as old as the broker: so they

@@ -48,7 +48,7 @@ import { type Listening, Transports } from "../transport/Transport.ts"
 import { type Authentication, makeAuthentication } from "./authentication.ts"
 import { type Authorization, makeAuthorization } from "./authorization.ts"
 import { type ListenerError, type ListenerSet, makeListenerSet } from "./ListenerSet.ts"
-import { type LogThreshold, logLevels } from "./log.ts"
+import { type LogLevelName, type LogThreshold, logLevels, withLogLevel } from "./log.ts"
 import { makeReplaceable, type Prepared, type Replaceable } from "./Replaceable.ts"
 import { retrace, telemetryLayer } from "./telemetry.ts"
 
@@ -73,6 +73,10 @@ export class Running extends Context.Tag("heddle/cli/Running")<
     readonly listening: () => ReadonlyArray<Listening>
     /** Puts another configuration in force, and says what that changes. */
     readonly take: (next: Resolved) => Effect.Effect<ReadonlyArray<Change>, ReloadRefused>
+    /** The least severe message that is logged. */
+    readonly logLevel: () => LogLevelName
+    /** Another one, until a configuration with another one is read. */
+    readonly setLogLevel: (level: LogLevelName) => Effect.Effect<void, ReloadRefused>
   }
 >() {}
 
@@ -144,7 +148,7 @@ const storageLayer = ({
     : layerSqlite({ path: storage.path, ...(storage.bytesMax > 0 && { bytesMax: storage.bytesMax }) })
 
 /** The log of events. It looks at the level once, because a line that nobody reads costs a fiber. */
-const logSink = (level: Config["log"]["level"]): Effect.Effect<EventSink["Type"], never, Scope.Scope> =>
+const logSink = (level: LogLevelName): Effect.Effect<EventSink["Type"], never, Scope.Scope> =>
   Effect.map(Layer.build(EventSink.layerLog), Context.get(EventSink)).pipe(
     Effect.provide(Logger.minimumLogLevel(logLevels[level]))
   )
@@ -214,10 +218,18 @@ const makeRunning = (
         if (changes.some(({ isLive }) => isLive)) yield* allOrNothing(steps(next))
         return changes
       }).pipe(Effect.provide(files))
+    const inTurn = (next: () => Resolved) =>
+      turns.withPermits(1)(
+        Effect.mapError(
+          Effect.suspend(() => take(next())),
+          (cause) => new ReloadRefused({ cause })
+        )
+      )
     return {
       listening: listeners.listening,
-      take: (next) =>
-        turns.withPermits(1)(Effect.mapError(take(next), (cause) => new ReloadRefused({ cause })))
+      take: (next) => inTurn(() => next),
+      logLevel: () => config.log.level,
+      setLogLevel: (level) => inTurn(() => withLogLevel({ config, entries }, level, "heddle log level"))
     }
   })
 

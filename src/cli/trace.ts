@@ -48,8 +48,8 @@ export const traceCommand = <R>({ config, socket }: SocketTarget<R>) =>
     })
   ).pipe(
     Command.withDescription(
-      "Follow a client live, connected or not: its packets in both directions, attempts to connect, and what " +
-        "the broker decides. Ends after a time, or by Ctrl-C. Never shows passwords or tokens."
+      "Follow a client live, connected or not: its packets in both directions, attempts to connect, and " +
+        "what the broker decides. Ends after a time, or by Ctrl-C. Never shows passwords or tokens."
     )
   )
 

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os"
 import { join } from "node:path"
 import { connectAsync } from "mqtt"
 import { endPrograms, Program } from "../interop/Program.ts"
+import { runCommand } from "./runCommand.ts"
 
 // Real processes on a busy machine: slow is not wrong.
 setDefaultTimeout(30_000)
@@ -68,6 +69,28 @@ test("prints JSON, one object a line, and ends when it is told to; the broker go
   trace.kill("SIGINT")
   await trace.exited
   await visit()
+})
+
+test("heddle log level says how much is logged, and changes it until a configuration is read", async () => {
+  const printed = async (...args: ReadonlyArray<string>) => {
+    const { isGood, text } = await runCommand(args, env)
+    expect([isGood, text]).toEqual([true, text])
+    return text
+  }
+  const logged = () => broker.lines.filter((line) => line.includes("ClientConnected")).length
+  expect(await printed("log", "level")).toBe("info")
+  await visit()
+  expect(logged()).toBe(0)
+  expect(await printed("log", "level", "debug")).toBe("debug")
+  await visit()
+  expect(JSON.parse(await broker.line(/ClientConnected/))).toMatchObject({
+    message: "ClientConnected",
+    logLevel: "DEBUG",
+    annotations: { tenant: "default", clientId: "c", principal: "anonymous" }
+  })
+  expect((await runCommand(["log", "level", "shrill"], env)).isGood).toBe(false)
+  await printed("reload")
+  expect(await printed("log", "level")).toBe("info")
 })
 
 test("ends with an error when the broker goes, and when there is nothing to follow", async () => {
