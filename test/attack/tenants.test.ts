@@ -18,7 +18,7 @@ const run = Effect.runPromise
 
 const lasting = { version: 5, clean: false, properties: properties.sessionExpiryInterval(600) } as const
 
-describe("what a client is told", () => {
+describe("[attack 35] what a client is told", () => {
   const secret = "postgres://admin:hunter2@10.1.2.3/tenants"
   const failing: ReadonlyArray<readonly [string, Parameters<typeof withBroker>[0]]> = [
     [

@@ -11,7 +11,7 @@ const wrong = ({
   readonly log: { readonly violations: ReadonlyArray<{ readonly what: string }> }
 }) => log.violations.map(({ what }) => what)
 
-describe("a broker that is killed again and again", () => {
+describe("[attack 40] a broker that is killed again and again", () => {
   test("loses nothing that was acknowledged", async () => {
     const report = await crash({ rounds: 3, seed: SEED, secondsPerRound: 0.5 })
     if (report.log.violations.length > 0) console.log(summary(report, SEED))

@@ -343,7 +343,7 @@ export const administrationContract = ({ make, name }: Storage): void => {
     )
 
     within(
-      "[attack row 35] does not come back when the tenant is made again",
+      "[attack 35] does not come back when the tenant is made again",
       () =>
         Effect.gen(function* () {
           yield* fill

@@ -39,7 +39,7 @@ const refusalOf = (path: string): Promise<StorageError> => run(Effect.flip(makeS
 const made1 = (path: string): Promise<unknown> =>
   run(Effect.flatMap(makeSqlite({ path }), ({ journal }) => append(journal, [connect()], { level: "disk" })))
 
-describe("a database", () => {
+describe("[attack 40] a database", () => {
   const damages: ReadonlyArray<{
     readonly name: string
     readonly damage: (file: string) => void

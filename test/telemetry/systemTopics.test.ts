@@ -33,7 +33,7 @@ test("those of the whole broker are the sums", () => {
   expect(sumOf([one, two])).toMatchObject({ connections: 5, bytesSent: 11, sessions: 0 })
 })
 
-describe("[setting systemTopics] a tenant sees below $SYS/broker", () => {
+describe("[attack 34] [setting systemTopics] a tenant sees below $SYS/broker", () => {
   const seen = async (systemTopicsOf: Readonly<Record<string, "none" | "own" | "all">>, tenant: string) => {
     let number: string | undefined
     const directory = TenantDirectory.layerTable((name) => {

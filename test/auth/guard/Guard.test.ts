@@ -122,7 +122,7 @@ describe("the ban list", () => {
   })
 })
 
-describe("a flapping client", () => {
+describe("[attack 22] a flapping client", () => {
   test("is one that connects too often within the window", () => {
     const detector = new FlapDetector({ connectsMax: 3, windowMs: 1000, clientsMax: 10 })
     const at = [0, 10, 20, 1000, 1010, 1020, 1030, 1040]
@@ -171,7 +171,7 @@ const setUp = (options: Partial<GuardOptions> = {}) => {
   }
 }
 
-describe("guessing", () => {
+describe("[attack 39] guessing", () => {
   test("from one address: it waits, and the authenticator is not asked meanwhile", async () => {
     const { asked, attempt, wait } = setUp()
     const answers: Array<string> = []

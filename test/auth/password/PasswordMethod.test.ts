@@ -52,7 +52,7 @@ describe("a password method", () => {
     })
   }
 
-  test("tells an unknown user and a wrong password the same", async () => {
+  test("[attack 39] tells an unknown user and a wrong password the same", async () => {
     const { authenticate } = chain([await methodWith()], { timeoutMs: 5000 })
     const answers = await Promise.all(
       [
@@ -63,7 +63,7 @@ describe("a password method", () => {
     expect(answers[0]).toEqual(answers[1]!)
   })
 
-  test("verifies an unknown user's password against somebody's hash, always the same", async () => {
+  test("[attack 39] verifies an unknown user's password against somebody's hash, always the same", async () => {
     const verified: Array<PasswordHash> = []
     const method = await methodWith({
       verify: async (_, against) => {
