@@ -13,7 +13,7 @@ import { brokerMetrics } from "./telemetry/metrics/broker.ts"
 import type { Histogram } from "./telemetry/metrics/Histogram.ts"
 import type { MetricFamily } from "./telemetry/metrics/Metric.ts"
 import { storageMetrics } from "./telemetry/metrics/storage.ts"
-import { tenantMetrics } from "./telemetry/metrics/tenant.ts"
+import { TenantMetrics } from "./telemetry/metrics/TenantMetrics.ts"
 import type { Telemetry } from "./telemetry/Telemetry.ts"
 import { administrationOf } from "./tenant/administration.ts"
 import type { Tenants } from "./tenant/Tenants.ts"
@@ -39,6 +39,7 @@ export interface BrokerParts {
 
 export const serviceOf = (parts: BrokerParts): Broker["Type"] => {
   const { connections, events, followers, journal, listening, options, reauthorize, tenants } = parts
+  const tenantMetrics = new TenantMetrics()
   return {
     listening,
     listen: (listener) => listener.listen(connections.acceptor),
@@ -49,7 +50,7 @@ export const serviceOf = (parts: BrokerParts): Broker["Type"] => {
     events,
     census: () => takeCensus(parts),
     readiness: () => readinessOf(journal.status()),
-    measure: (tenantsMax) => measureAll(parts, tenantsMax),
+    measure: (tenantsMax) => measureAll(parts, tenantMetrics, tenantsMax),
     storage: () => journal.counters,
     counters: (id) => tenants.find(id)?.counters,
     setDurability: (id, level) => {
@@ -95,7 +96,11 @@ const takeCensus = ({ connections, tenants, timekeeper }: BrokerParts): Census =
   }
 }
 
-const measureAll = (parts: BrokerParts, tenantsMax: number): ReadonlyArray<MetricFamily> => {
+const measureAll = (
+  parts: BrokerParts,
+  tenantMetrics: TenantMetrics,
+  tenantsMax: number
+): ReadonlyArray<MetricFamily> => {
   const { dispatcher, events, journal, loopLag, telemetry, tenants } = parts
   const { sinks, topicLosses } = events.counts()
   const { bufferBytes, deadlines } = takeCensus(parts)
@@ -112,8 +117,8 @@ const measureAll = (parts: BrokerParts, tenantsMax: number): ReadonlyArray<Metri
       eventsLost: sinks.reduce((sum, { lost }) => sum + lost, topicLosses),
       telemetry: telemetry.counters
     }),
-    ...tenantMetrics(
-      all.map(({ counters, id }) => ({ tenant: id, counters, latencies: counters.latencies })),
+    ...tenantMetrics.read(
+      all.map(({ counters, id }) => ({ tenant: id, counters })),
       tenantsMax
     ),
     ...(journal.counters === undefined ? [] : storageMetrics(journal.counters))

@@ -5,13 +5,12 @@ import { readdirSync, readFileSync } from "node:fs"
 import { join } from "node:path"
 import { StorageCounters } from "../../src/storage/StorageCounters.ts"
 import { Counters } from "../../src/telemetry/Counters.ts"
-import { Latencies } from "../../src/telemetry/Latencies.ts"
 import { brokerMetrics } from "../../src/telemetry/metrics/broker.ts"
 import { Histogram } from "../../src/telemetry/metrics/Histogram.ts"
 import { processMetrics } from "../../src/telemetry/metrics/process.ts"
 import { prometheusText } from "../../src/telemetry/metrics/prometheus.ts"
 import { storageMetrics } from "../../src/telemetry/metrics/storage.ts"
-import { tenantMetrics } from "../../src/telemetry/metrics/tenant.ts"
+import { TenantMetrics } from "../../src/telemetry/metrics/TenantMetrics.ts"
 import { TelemetryCounters } from "../../src/telemetry/TelemetryCounters.ts"
 
 const folder = join(import.meta.dir, "../../otel")
@@ -30,7 +29,7 @@ const text = prometheusText([
     eventsLost: 0,
     telemetry: new TelemetryCounters()
   }),
-  ...tenantMetrics([{ tenant: "t", counters: new Counters(), latencies: new Latencies() }], 1),
+  ...new TenantMetrics().read([{ tenant: "t", counters: new Counters() }], 1),
   ...storageMetrics(new StorageCounters()),
   ...processMetrics(0)()
 ])

@@ -12,8 +12,8 @@ export class Histogram {
   /** Made with the first: one of ten thousand tenants may never have any. */
   private values: Float64Array | undefined
   count = 0
-  /** In seconds. */
-  sum = 0
+  /** The sum of all in whole microseconds, so that what is added and taken away again leaves nothing. */
+  micros = 0
 
   constructor(readonly bounds: ReadonlyArray<number> = latencyBounds) {}
 
@@ -30,15 +30,24 @@ export class Histogram {
     while (at < bounds.length && seconds > bounds[at]!) at++
     counts[at] = counts[at]! + times
     this.count += times
-    this.sum += seconds * times
+    this.micros += Math.round(seconds * 1e6) * times
   }
 
-  /** Adds what another one with the same bounds has counted. */
-  add(other: Histogram): void {
-    for (let index = 0; index < this.counts.length; index++) {
-      this.counts[index] = this.counts[index]! + (other.counts[index] ?? 0)
+  /** In seconds. */
+  get sum(): number {
+    return this.micros / 1e6
+  }
+
+  /** Adds what another one with the same bounds has counted, or takes it away. */
+  add(other: Histogram, sign: 1 | -1 = 1): void {
+    // Most of ten thousand tenants have counted nothing.
+    if (other.count === 0) return
+    const { counts } = this
+    const added = other.counts
+    for (let index = 0; index < counts.length; index++) {
+      counts[index] = counts[index]! + sign * added[index]!
     }
-    this.count += other.count
-    this.sum += other.sum
+    this.count += sign * other.count
+    this.micros += sign * other.micros
   }
 }

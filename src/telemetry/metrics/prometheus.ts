@@ -26,28 +26,43 @@ type HistogramFamily = Extract<MetricFamily, { readonly metric: { readonly kind:
 const isHistogram = (family: MetricFamily): family is HistogramFamily => family.metric.kind === "histogram"
 
 const histogramLines = (name: string, { histogram, labels }: HistogramSample): ReadonlyArray<string> => {
-  const { bounds, count, counts, sum } = histogram
+  const { bounds, count, sum } = histogram
+  // One that has counted nothing is not made to remember that.
+  const counts = count === 0 ? [] : histogram.counts
+  const inner = pairs(labels)
+  const bucket = `${name}_bucket{${inner}${inner === "" ? "" : ","}le="`
+  const own = labelText(labels)
   let below = 0
   const buckets = bounds.map((bound, index) => {
     below += counts[index] ?? 0
-    return `${name}_bucket${labelText({ ...labels, le: numberText(bound) })} ${below}`
+    return `${bucket}${numberText(bound)}"} ${below}`
   })
   return [
     ...buckets,
-    `${name}_bucket${labelText({ ...labels, le: "+Inf" })} ${count}`,
-    `${name}_sum${labelText(labels)} ${numberText(sum)}`,
-    `${name}_count${labelText(labels)} ${count}`
+    `${bucket}+Inf"} ${count}`,
+    `${name}_sum${own} ${numberText(sum)}`,
+    `${name}_count${own} ${count}`
   ]
 }
 
 const labelText = (labels: Labels): string => {
-  const pairs = Object.entries(labels).map(([name, value]) => `${name}="${escapeValue(value)}"`)
-  return pairs.length === 0 ? "" : `{${pairs.join(",")}}`
+  const text = pairs(labels)
+  return text === "" ? "" : `{${text}}`
+}
+
+const pairs = (labels: Labels): string => {
+  let text = ""
+  for (const name in labels) {
+    text += `${text === "" ? "" : ","}${name}="${escapeValue(labels[name] ?? "")}"`
+  }
+  return text
 }
 
 /** A tenant's name is the user's: it must not end the line, or the label, that it stands in. */
 const escapeValue = (value: string): string =>
-  value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")
+  /[\\"\n]/.test(value)
+    ? value.replaceAll("\\", "\\\\").replaceAll('"', '\\"').replaceAll("\n", "\\n")
+    : value
 
 const escapeHelp = (help: string): string => help.replaceAll("\\", "\\\\").replaceAll("\n", "\\n")
 

@@ -62,6 +62,6 @@ const durationsOf = ({ commitBuckets, commitMs, commits }: Readonly<StorageCount
   const histogram = new Histogram(commitBucketsMs.map((boundMs) => boundMs / 1000))
   histogram.counts.set(commitBuckets)
   histogram.count = commits
-  histogram.sum = commitMs / 1000
+  histogram.micros = Math.round(commitMs * 1000)
   return histogram
 }

@@ -1,15 +1,8 @@
-/**
- * What is measured of each tenant: which counter is shown by which name.
- *
- * A broker may have ten thousand tenants, and a monitoring system pays for each series. So only the busiest
- * are shown by name, those that somebody has asked to see besides, and the rest together as `_other`: sums
- * over all tenants stay exact.
- */
+/** What is measured of each tenant: which counter is shown by which name. `TenantMetrics` reads them. */
 
 import type { Counters } from "../Counters.ts"
 import type { Latencies } from "../Latencies.ts"
-import { Histogram } from "./Histogram.ts"
-import type { HistogramSample, Labels, Metric, MetricFamily, NumberSample } from "./Metric.ts"
+import type { Labels, Metric } from "./Metric.ts"
 
 /** A number of `Counters`. */
 export type CounterName = {
@@ -180,58 +173,3 @@ export const latencyRows = [
   duration("deliver", "From PUBLISH to the socket of a connected subscriber"),
   duration("acknowledge", "From there to the subscriber's PUBACK or PUBCOMP")
 ]
-
-/** The tenants that are not shown by name. */
-export const OTHER_TENANTS = "_other"
-
-export interface TenantCounters {
-  readonly tenant: string
-  readonly counters: Readonly<Counters>
-  readonly latencies: Readonly<Latencies>
-}
-
-/** Of all tenants, those with most traffic by name. */
-export const tenantMetrics = (
-  tenants: ReadonlyArray<TenantCounters>,
-  shownMax: number
-): ReadonlyArray<MetricFamily> => {
-  const ranked = tenants.length <= shownMax ? tenants : [...tenants].sort(byTraffic)
-  const shown = ranked.slice(0, shownMax)
-  const others = ranked.slice(shownMax)
-  const counted = tenantRows.map(({ metric, series }) => ({
-    metric,
-    samples: series.flatMap(([name, labels]) => countsOf(name, labels, shown, others))
-  }))
-  const timed = latencyRows.map(({ metric, name }) => ({ metric, samples: timesOf(name, shown, others) }))
-  return [...counted, ...timed]
-}
-
-type Tenants = ReadonlyArray<TenantCounters>
-
-const countsOf = (
-  name: CounterName,
-  labels: Labels,
-  shown: Tenants,
-  others: Tenants
-): ReadonlyArray<NumberSample> => {
-  const samples = shown.map(({ counters, tenant }) => ({
-    labels: { tenant, ...labels },
-    value: counters[name]
-  }))
-  if (others.length === 0) return samples
-  const value = others.reduce((sum, { counters }) => sum + counters[name], 0)
-  return [...samples, { labels: { tenant: OTHER_TENANTS, ...labels }, value }]
-}
-
-const timesOf = (name: keyof Latencies, shown: Tenants, others: Tenants): ReadonlyArray<HistogramSample> => {
-  const samples = shown.map(({ latencies, tenant }) => ({ labels: { tenant }, histogram: latencies[name] }))
-  if (others.length === 0) return samples
-  const histogram = new Histogram()
-  for (const { latencies } of others) histogram.add(latencies[name])
-  return [...samples, { labels: { tenant: OTHER_TENANTS }, histogram }]
-}
-
-const trafficOf = ({ counters }: TenantCounters): number =>
-  counters.messagesReceived + counters.messagesSent + counters.connectsAccepted
-
-const byTraffic = (one: TenantCounters, two: TenantCounters): number => trafficOf(two) - trafficOf(one)
