@@ -68,31 +68,35 @@ export class Tracing {
     const decision = this.sampler.decide(candidate, nowMs)
     if (decision === false || !this.hasRoom(nowMs)) return undefined
     this.counters.tracesBegun++
-    return this.make(name, decision === true ? undefined : decision, options)
+    return this.fromContext(name, decision === true ? undefined : decision, options)
   }
 
   /** A span below one that is known by its text only: of a message that was traced when it came. */
   below(traceContext: string, name: string, options: SpanOptions): LiveSpan | undefined {
     const parent = parseStored(traceContext)
-    return parent === undefined ? undefined : this.make(name, parent, options)
+    return parent === undefined ? undefined : this.fromContext(name, parent, options)
   }
 
   /** A span that belongs to no one's trace, but is linked to many. */
   linked(name: string, options: SpanOptions): LiveSpan {
-    return this.make(name, undefined, options)
+    return this.fromContext(name, undefined, options)
   }
 
-  private make(name: string, parent: TraceContext | undefined, options: SpanOptions): LiveSpan {
-    const { attributes, kind, links = [], startNs = this.now() } = options
-    const span = this.tracer.span(
-      name,
-      parent === undefined ? Option.none() : Option.some(external(parent)),
-      Context.empty(),
-      links.flatMap(linkTo),
-      startNs,
-      kind
-    )
-    const live = new LiveSpan(this, span, parent?.traceState ?? "")
+  private fromContext(name: string, parent: TraceContext | undefined, options: SpanOptions): LiveSpan {
+    return this.make(name, parent && external(parent), parent?.traceState ?? "", options)
+  }
+
+  /** For `LiveSpan.child`. */
+  make(
+    name: string,
+    parent: Tracer.AnySpan | undefined,
+    traceState: string,
+    { attributes, kind, links, startNs = this.now() }: SpanOptions
+  ): LiveSpan {
+    const above = Option.fromNullable(parent)
+    const linked = links === undefined ? [] : links.flatMap(linkTo)
+    const span = this.tracer.span(name, above, Context.empty(), linked, startNs, kind)
+    const live = new LiveSpan(this, span, traceState)
     if (attributes !== undefined) live.set(attributes)
     return live
   }
@@ -124,25 +128,26 @@ const hexadecimal = (code: number): string => code.toString(16).padStart(2, "0")
 
 /** A span that has begun. Whoever has it ends it, once. */
 export class LiveSpan {
-  /** Its place in the trace, as text: what its children are below. */
-  readonly traceContext: string
-
   constructor(
     private readonly tracing: Tracing,
     private readonly span: Tracer.Span,
-    traceState: string
-  ) {
-    const { sampled, spanId, traceId } = span
-    this.traceContext = formatStored({ traceId, spanId, isSampled: sampled, traceState })
+    private readonly traceState: string
+  ) {}
+
+  /** Its place in the trace, for the user properties of a client. */
+  get context(): TraceContext {
+    const { sampled, spanId, traceId } = this.span
+    return { traceId, spanId, isSampled: sampled, traceState: this.traceState }
   }
 
-  /** For the user properties of a client. */
-  get context(): TraceContext | undefined {
-    return parseStored(this.traceContext)
+  /** The same as text, to be stored: what those who have only that are below. */
+  get traceContext(): string {
+    return formatStored(this.context)
   }
 
   set(attributes: Attributes): void {
-    for (const [key, value] of Object.entries(attributes)) {
+    for (const key in attributes) {
+      const value = attributes[key]
       if (value !== undefined) this.span.attribute(key, value)
     }
   }
@@ -152,7 +157,7 @@ export class LiveSpan {
   }
 
   child(name: string, options: SpanOptions): LiveSpan {
-    return this.tracing.below(this.traceContext, name, options) ?? this.tracing.linked(name, options)
+    return this.tracing.make(name, this.span, this.traceState, options)
   }
 
   end(): void {
