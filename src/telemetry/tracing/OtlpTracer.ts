@@ -146,7 +146,7 @@ class OtlpSpan implements Tracer.Span {
   }
 }
 
-/** Characters of a text, in a copy: a part of it would keep the whole, a topic of 64 KB, as long as itself. */
+/** In a copy: a part of it would keep the whole, a topic of 64 KB, as long as itself. */
 const bounded = (text: string): string =>
   text.length <= TEXT_MAX ? text : Buffer.from(text.slice(0, TEXT_MAX)).toString()
 
