@@ -275,13 +275,13 @@ export const tenantShare = {
   systemTopics: setting(oneOf("none", "own", "all"), {
     default: "own",
     meaning:
-      "Whose numbers are published below `$SYS/broker/` every ten seconds: the tenant's, or the whole broker's",
+      "Whose numbers are below `$SYS/broker/`, every ten seconds: the tenant's, or the whole broker's",
     applies: "live"
   }),
   tracePropagation: setting(oneOf("inject", "forward", "strip"), {
     default: "inject",
     meaning:
-      "Which place in a trace subscribers are told: the broker's (`inject`), the publisher's (`forward`), none",
+      "Whose place in a trace subscribers are told: the broker's (`inject`), the publisher's, nobody's",
     applies: "live"
   })
 } as const
