@@ -110,6 +110,17 @@ export class Router implements Behaviour<RouterMessage> {
     return this.table.group(key)
   }
 
+  /** Whether anybody here may want what the broker says of itself; asked of thousands of tenants. */
+  get hasSystemFilters(): boolean {
+    return this.table.hasSystemFilters
+  }
+
+  /** Whether a message of that topic would go to anybody here. */
+  wants(topic: string): boolean {
+    const { groups, targets } = this.table.cache.lookup(topic)
+    return targets.length > 0 || groups.length > 0
+  }
+
   /** A publisher that is gone does not wait for room any more. */
   forget(publisher: Publisher): void {
     this.refused.delete(publisher)

@@ -35,6 +35,8 @@ const CACHE_WEIGHT_MAX = 262_144
 export class RoutingTable {
   private readonly trie = new SubscriptionTrie<object, Route>()
   private readonly groups = new Map<string, SharedGroup>()
+  /** Subscriptions that may want what the broker says of itself. */
+  private systemFilters = 0
   /** Whom a topic's messages go to. */
   readonly cache = new MatchCache(this.trie, CACHE_WEIGHT_MAX)
 
@@ -42,6 +44,11 @@ export class RoutingTable {
 
   get census(): RoutingCensus {
     return { subscriptions: this.trie.size, trieNodes: this.trie.nodeCount, groups: this.groups.size }
+  }
+
+  /** Whether anybody here wants what is said below `$SYS`. */
+  get hasSystemFilters(): boolean {
+    return this.systemFilters > 0
   }
 
   /** The shared group of that key; undefined when nobody is in it. */
@@ -64,7 +71,7 @@ export class RoutingTable {
     if (filter._tag === "Plain") {
       const previous = this.trie.set(filter.filter, subscription.subscriber, subscription)
       if (previous !== undefined) return
-      this.options.counters.subscriptions++
+      this.count(filter, 1)
       this.options.forwarding.advertise(filter.filter, undefined)
       return
     }
@@ -87,8 +94,14 @@ export class RoutingTable {
     const before = group.size
     group.set(subscription)
     if (group.size === before) return
-    this.options.counters.subscriptions++
+    this.count(filter, 1)
     this.options.forwarding.advertise(filter.filter, key)
+  }
+
+  private count({ filter }: PlainFilter | SharedFilter, change: 1 | -1): void {
+    this.options.counters.subscriptions += change
+    // A filter that begins with a wildcard matches none of those topics. [MQTT-4.7.2-1]
+    if (filter.startsWith("$SYS")) this.systemFilters += change
   }
 
   /** Does nothing when there is none. */
@@ -96,14 +109,14 @@ export class RoutingTable {
     if (filter._tag === "Plain") {
       const removed = this.trie.delete(filter.filter, subscriber)
       if (removed === undefined) return
-      this.options.counters.subscriptions--
+      this.count(filter, -1)
       this.options.forwarding.withdraw(filter.filter, undefined)
       return
     }
     const key = groupKey(filter.group, filter.filter, filter.ordered)
     const group = this.groups.get(key)
     if (group?.delete(subscriber) !== true) return
-    this.options.counters.subscriptions--
+    this.count(filter, -1)
     this.options.forwarding.withdraw(filter.filter, key)
     if (group.size > 0) return
     this.groups.delete(key)

@@ -1,5 +1,5 @@
 /**
- * Publishes `$SYS/broker/...` into each tenant that somebody in it may be listening in, every now and then:
+ * Publishes `$SYS/broker/...` into each tenant that somebody listens to it in, every now and then:
  * its own numbers, or those of the whole broker where the tenant's setting says so. At QoS 0 and not
  * retained: who subscribes has them after an interval at the latest.
  */
@@ -30,13 +30,13 @@ const publishAll = (tenants: Tenants, facts: Parameters<typeof systemTopics>[1])
   let whole: ReturnType<typeof systemTopics> | undefined
   for (const tenant of tenants.all()) {
     const { counters, settings } = tenant
-    if (settings.systemTopics === "none" || counters.subscriptions === 0) continue
-    const isWhole = settings.systemTopics === "all"
-    if (isWhole) whole ??= systemTopics(sumOf(countersOf(tenants)), facts)
-    for (const [topic, text] of isWhole ? (whole ?? []) : systemTopics(counters, facts)) {
-      // No room now: the next interval brings newer ones.
-      if (!tenant.publishText(topic, text)) break
-    }
+    if (settings.systemTopics === "none") continue
+    // Where there is no room now the next interval brings newer ones.
+    tenant.publishTexts(() =>
+      settings.systemTopics === "own"
+        ? systemTopics(counters, facts)
+        : (whole ??= systemTopics(sumOf(countersOf(tenants)), facts))
+    )
   }
 }
 

@@ -206,12 +206,16 @@ export class Tenant implements Behaviour<TenantMessage> {
     return false
   }
 
-  /** Publishes a text of the broker's own to the tenant's clients. False when the router has no room. */
-  publishText(topic: string, text: string): boolean {
-    return this.router.publish(ownPublication(topic, text, "text"))
+  /** Publishes texts of the broker's own: those that somebody here wants, as far as the router has room. */
+  publishTexts(texts: () => ReadonlyArray<readonly [topic: string, text: string]>): void {
+    const { router } = this
+    if (!router.hasSystemFilters) return
+    for (const [topic, text] of texts()) {
+      if (router.wants(topic) && !router.publish(ownPublication(topic, text, "text"))) return
+    }
   }
 
-  /** The same of JSON. */
+  /** Publishes JSON of the broker's own to the tenant's clients. False when the router has no room. */
   publishJson(topic: string, json: string): boolean {
     return this.router.publish(ownPublication(topic, json, "json"))
   }

@@ -3,6 +3,7 @@ import { Counters } from "../../src/telemetry/Counters.ts"
 import { sumOf, systemTopics } from "../../src/telemetry/systemTopics.ts"
 import { TenantDirectory } from "../../src/tenant/TenantDirectory.ts"
 import { defaultTenantSettings } from "../../src/tenant/TenantSettings.ts"
+import { raw } from "../support/raw.ts"
 import { withBroker } from "../support/testBroker.ts"
 import { byUsername } from "../tenant/byUsername.ts"
 
@@ -60,6 +61,25 @@ describe("[attack 34] [setting systemTopics] a tenant sees below $SYS/broker", (
 
   test("those of the whole broker where that is granted", async () => {
     expect(await seen({ acme: "all", globex: "own" }, "acme")).toBe("4")
+  })
+
+  test("only what somebody asks for: the rest is not even routed", async () => {
+    await withBroker({}, async (broker) => {
+      const watcher = await broker.connect({ clientId: "w" })
+      await watcher.subscribe("$share/g/$SYS/broker/clients/#", "a")
+      await broker.advance(10_000)
+      await watcher.send(new Uint8Array([0xc0, 0]))
+      const topics: Array<string> = []
+      for (let packet = await watcher.next(); packet?.cmd === "publish"; packet = await watcher.next()) {
+        topics.push(packet.topic)
+      }
+      expect(topics).toHaveLength(4)
+      expect(broker.broker.counters("default")?.messagesUnmatched).toBe(0)
+      await watcher.send(raw.unsubscribe({ packetId: 9, filters: ["$share/g/$SYS/broker/clients/#"] }))
+      await watcher.expect("unsuback")
+      await broker.advance(10_000)
+      await watcher.quiet()
+    })
   })
 
   test("nothing where that is off", async () => {
