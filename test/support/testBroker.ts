@@ -9,6 +9,7 @@ import { expect } from "bun:test"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
+import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import type { Packet } from "mqtt-packet"
 import { Authenticator } from "../../src/auth/Authenticator.ts"
@@ -91,7 +92,7 @@ export class TestBroker {
 
   static async start(options: TestBrokerOptions = {}): Promise<TestBroker> {
     const broker = new TestBroker(options)
-    const built = Layer.buildWithScope(broker.layer(options), broker.scope)
+    const built = Effect.withRandom(Layer.buildWithScope(broker.layer(options), broker.scope), Random.make(1))
     const context = await Effect.runPromise(
       options.isRealTime === true ? built : Effect.withClock(built, broker.clock)
     )
