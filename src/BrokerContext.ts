@@ -17,7 +17,7 @@ import type { SessionServices } from "./session/SessionServices.ts"
 import { Journal } from "./storage/Journal.ts"
 import { SessionStore } from "./storage/SessionStore.ts"
 import type { UsageStore } from "./storage/UsageStore.ts"
-import { loggable } from "./telemetry/redaction.ts"
+import { loggable, quietly } from "./telemetry/redaction.ts"
 import { Telemetry } from "./telemetry/Telemetry.ts"
 import { ClientBalancer, type Redirect } from "./tenant/ClientBalancer.ts"
 import { policyOf } from "./tenant/policy/governed.ts"
@@ -81,7 +81,8 @@ const elsewhereOf = (
         Effect.annotateLogs({ tenant: identity.tenant, clientId: identity.clientId }),
         Effect.as(undefined)
       )
-    )
+    ),
+    quietly
   )
 
 /** What sessions ask of the services; whatever they throw comes back as an exit and means no. */
@@ -97,5 +98,5 @@ const askedServices = (
       request._tag === "Begin"
         ? authenticator.reauthenticate(identity, request.method, secretBytes(request.data))
         : request.challenge.respond(secretBytes(request.data))
-    ).pipe(Effect.map(soundStep))
+    ).pipe(Effect.map(soundStep), quietly)
 })

@@ -17,7 +17,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Stream from "effect/Stream"
 import type { Qos } from "../protocol/Packet.ts"
-import { loggable } from "../telemetry/redaction.ts"
+import { loggable, quietly } from "../telemetry/redaction.ts"
 import { Acl, type AclRule, type Action, type Explanation } from "./Acl.ts"
 import type { Identity } from "./Authenticator.ts"
 
@@ -118,7 +118,8 @@ export const askPermissions = (
     return Effect.disconnect(asked).pipe(
       Effect.map(failClosed),
       Effect.timeoutFail({ duration: DECISION_MS_MAX, onTimeout: () => noAnswer("in time") }),
-      Effect.catchAllDefect((defect) => nonsense(defect, identity))
+      Effect.catchAllDefect((defect) => nonsense(defect, identity)),
+      quietly
     )
   } catch (defect) {
     return nonsense(defect, identity)
@@ -153,7 +154,7 @@ export const settleDecisions = (decisions: ReadonlyArray<Decision>): Effect.Effe
 export const answersTo = (
   decisions: ReadonlyArray<Decision>
 ): Effect.Effect<ReadonlyArray<boolean | undefined>> =>
-  Effect.forEach(decisions, answerTo, { concurrency: CONCURRENCY })
+  quietly(Effect.forEach(decisions, answerTo, { concurrency: CONCURRENCY }))
 
 const isSettled = (decision: Decision): decision is boolean => typeof decision === "boolean"
 

@@ -11,7 +11,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import { ReasonCode } from "../protocol/ReasonCode.ts"
-import { loggable } from "../telemetry/redaction.ts"
+import { loggable, quietly } from "../telemetry/redaction.ts"
 import { DEFAULT_TENANT } from "../tenant/TenantDirectory.ts"
 import {
   type AuthenticationStep,
@@ -190,7 +190,8 @@ const settled = (ask: () => Effect.Effect<Verdict>, bounds: Bounds): Effect.Effe
         onSuccess: (verdict) => verdict,
         onTimeout: () => failed(name)
       }),
-      Effect.catchAllCause(onCause)
+      Effect.catchAllCause(onCause),
+      quietly
     )
   } catch (defect) {
     return onCause(Cause.die(defect))

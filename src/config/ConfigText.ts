@@ -6,6 +6,7 @@
 import { answersOf, limitOutcomes } from "../tenant/quota/outcomes.ts"
 import { type SettingName, settingGroups, settingsTable } from "../tenant/TenantSettings.ts"
 import { factsOf } from "../values/Key.ts"
+import { redactedUrl } from "../values/publicUrl.ts"
 import type { Entry } from "./Found.ts"
 import { fixedLeaves, type Leaf, leafOf, listenerLeaves, pathOf, tenantLeaves } from "./Keys.ts"
 import { misplacedKey } from "./ListenerSchema.ts"
@@ -25,10 +26,12 @@ export const configurationYaml = (entries: Resolved["entries"]): string => {
     const transport = section === "listeners" && entries.get(`listeners.${name}.transport`)?.value
     if (transport !== false && misplacedKey(rest.join("."), transport) !== undefined) continue
     const isSecret = leafOf(key)?.facts.secret === true && entry.value !== ""
-    insert(root, path, isSecret ? { ...entry, value: "<redacted>" } : entry)
+    insert(root, path, { ...entry, value: isSecret ? "<redacted>" : shownValue(entry.value) })
   }
   return yamlOf(root, "")
 }
+
+const shownValue = (value: unknown): unknown => (typeof value === "string" ? redactedUrl(value) : value)
 
 const insert = (tree: Tree, names: ReadonlyArray<string>, entry: Entry): void => {
   let section = tree

@@ -6,6 +6,7 @@
 import * as Effect from "effect/Effect"
 import * as ParseResult from "effect/ParseResult"
 import * as Schema from "effect/Schema"
+import { isSecretName } from "../telemetry/redaction.ts"
 import { type AdministrationError, refused } from "./AdministrationError.ts"
 
 export interface ControlRequest {
@@ -57,7 +58,11 @@ const decoded = <A, I>(
     Schema.decodeUnknown(schema, { errors: "all", onExcessProperty: "error" })(given),
     (error) => {
       const issues = ParseResult.ArrayFormatter.formatErrorSync(error)
-      const problems = issues.map(({ message, path }) => ({ key: path.map(String).join("."), message }))
+      const problems = issues.map(({ message, path }) => {
+        const key = path.map(String).join(".")
+        // A message says what was found instead.
+        return { key, message: isSecretName(key) ? "is not what it should be" : message }
+      })
       return refused("invalid", `${what} is not what it should be`, problems)
     }
   )

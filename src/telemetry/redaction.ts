@@ -7,6 +7,8 @@
  */
 
 import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Redacted from "effect/Redacted"
 import { withPublicUrls } from "../values/publicUrl.ts"
 
@@ -27,6 +29,13 @@ export const loggable = (cause: Cause.Cause<unknown>, secrets: Secrets = []): Ca
     onSequential: (left, right) => Cause.sequential(left, right),
     onParallel: (left, right) => Cause.parallel(left, right)
   })
+
+/**
+ * For what somebody else has written: whoever calls it tells how it has failed. The runtime would tell it as
+ * well, with the error as it is, of every fiber that ends with one.
+ */
+export const quietly = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withUnhandledErrorLogLevel(effect, Option.none())
 
 /** What was thrown, in one line. */
 export const errorText = (thrown: unknown, secrets: Secrets = []): string => {
@@ -98,7 +107,10 @@ const without = (secrets: Secrets, text: string): string =>
     withPublicUrls(text)
   )
 
-const secretName =
+/** Whether what has such a name is not to be seen. */
+export const isSecretName = (name: string): boolean => secretNames.test(name)
+
+const secretNames =
   /pass(word|phrase)|secret|token|authorization|authenticationData|credential|cookie|private_?key|payload/i
 
 const DEPTH_MAX = 4
@@ -116,7 +128,7 @@ const loggableObject = (value: object, depth: number): unknown => {
   const shown = Object.entries(value)
     .slice(0, LENGTH_MAX)
     .map(([name, each]) => {
-      const isSecret = secretName.test(name) && (typeof each === "string" || typeof each === "object")
+      const isSecret = isSecretName(name) && (typeof each === "string" || typeof each === "object")
       return [name, isSecret ? REDACTED : loggableValue(each, depth + 1)] as const
     })
   return Object.fromEntries(shown)

@@ -5,7 +5,7 @@
 
 import { levensteinDistance } from "@effect/cli/AutoCorrect"
 import * as CliConfig from "@effect/cli/CliConfig"
-import { withoutUser } from "./publicUrl.ts"
+import { redactedUrl } from "./publicUrl.ts"
 
 export interface Problem {
   /** Where: the key's path, the environment variable or the file. */
@@ -39,6 +39,6 @@ const distanceOf = (name: string, candidate: string): number =>
 
 /** A value as it appears in a message: one line, not too long. */
 export const shown = (value: unknown): string => {
-  const json = JSON.stringify(typeof value === "string" ? withoutUser(value) : value) ?? String(value)
+  const json = JSON.stringify(typeof value === "string" ? redactedUrl(value) : value) ?? String(value)
   return json.length > 80 ? `${json.slice(0, 77)}...` : json
 }

@@ -16,4 +16,6 @@ const user = /^([a-z]+:\/\/)[^/?#]*@/i
 /** Whether a URL names a user, and with that perhaps a password. */
 export const hasUser = (url: string): boolean => user.test(url)
 
-export const withoutUser = (url: string): string => url.replace(user, "$1<redacted>@")
+/** A text as it is, unless it is a URL with such parts: those are not shown. */
+export const redactedUrl = (text: string): string =>
+  /^[a-z]+:\/\//i.test(text) ? text.replace(user, "$1<redacted>@").replace(/\?[^#]+/, "?<redacted>") : text

@@ -9,7 +9,14 @@ import * as Exit from "effect/Exit"
 import * as Schema from "effect/Schema"
 import * as Scope from "effect/Scope"
 import { refused } from "../../src/control/AdministrationError.ts"
-import { bodyOf, type ControlRoute, param, queryOf, routeOf } from "../../src/control/ControlRoute.ts"
+import {
+  bodyOf,
+  type ControlRoute,
+  LineStream,
+  param,
+  queryOf,
+  routeOf
+} from "../../src/control/ControlRoute.ts"
 import { serveControl } from "../../src/control/ControlServer.ts"
 
 const directory = mkdtempSync(join(tmpdir(), "heddle-socket-"))
@@ -38,6 +45,11 @@ const routes: ReadonlyArray<ControlRoute> = [
     method: "POST",
     path: "/things",
     handle: (request) => bodyOf(request, Schema.Struct({ name: Schema.NonEmptyString, size: Schema.Int }))
+  },
+  {
+    method: "POST",
+    path: "/secrets",
+    handle: (request) => bodyOf(request, Schema.Struct({ password: Schema.String }))
   },
   {
     method: "GET",
@@ -133,6 +145,13 @@ describe("an answer", () => {
       }
     ],
     [
+      "to a secret that is wrong",
+      "/secrets",
+      { method: "POST", body: JSON.stringify({ password: 12345 }) },
+      400,
+      { error: { problems: [{ key: "password", message: "is not what it should be" }] } }
+    ],
+    [
       "to a query that is wrong",
       "/things?b=1",
       {},
@@ -178,4 +197,87 @@ test("a route is found by its method and all parts of its path", () => {
   expect(routeOf(routes, "GET", "/things/x/y")).toBeUndefined()
   expect(routeOf(routes, "POST", "/things/x")).toBeUndefined()
   expect(routeOf(routes, "GET", "/things/__proto__")?.params.get("name")).toBe("__proto__")
+})
+
+describe("an answer that goes on", () => {
+  /** Lines as long as they are wanted; how often they were asked for, and when nobody reads any more. */
+  const endless = (lines: () => Effect.Effect<ReadonlyArray<string>>) => {
+    let asked = 0
+    const closed = Promise.withResolvers<void>()
+    const next = Effect.suspend(() => {
+      asked++
+      return lines()
+    })
+    const route: ControlRoute = {
+      method: "GET",
+      path: "/lines",
+      handle: () => Effect.succeed(new LineStream(next, closed.resolve))
+    }
+    return { route, asked: () => asked, closed: closed.promise }
+  }
+
+  const serve = async (route: ControlRoute, body: (path: string) => Promise<void>): Promise<void> => {
+    const path = newPath()
+    const scope = Effect.runSync(Scope.make())
+    try {
+      await Effect.runPromise(Scope.extend(serveControl(path, [route]), scope))
+      await body(path)
+    } finally {
+      await Effect.runPromise(Scope.close(scope, Exit.void))
+    }
+  }
+
+  test("comes line by line, and ends when there are no more", () => {
+    const rest = [["1", "2"], ["3"], []]
+    const { route } = endless(() => Effect.sync(() => rest.shift() ?? []))
+    return serve(route, async (path) => {
+      const response = await fetch("http://heddle/lines", { unix: path })
+      expect(response.headers.get("content-type")).toBe("application/x-ndjson")
+      expect(await response.text()).toBe("1\n2\n3\n")
+    })
+  })
+
+  test("is not made faster than it is read", () => {
+    const { asked, closed, route } = endless(() => Effect.succeed(["x".repeat(1024)]))
+    return serve(route, async (path) => {
+      const socket = await Bun.connect({
+        unix: path,
+        socket: {
+          data: (each) => void each.pause(),
+          open: (each) => void each.write("GET /lines HTTP/1.1\r\nHost: h\r\n\r\n")
+        }
+      })
+      while (asked() === 0) await new Promise<void>((resolve) => setImmediate(resolve))
+      let before = 0
+      // What the sockets hold between the two is some hundred kilobytes.
+      while (asked() !== before) {
+        before = asked()
+        for (let turn = 0; turn < 200; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
+      }
+      expect(asked()).toBeLessThan(10_000)
+      socket.terminate()
+      await closed
+    })
+  })
+
+  test("is given up when its reader goes, and when the socket is closed", async () => {
+    const quiet = endless(() => Effect.never)
+    await serve(quiet.route, async (path) => {
+      const ending = new AbortController()
+      const response = fetch("http://heddle/lines", { unix: path, signal: ending.signal })
+      while (quiet.asked() === 0) await new Promise<void>((resolve) => setImmediate(resolve))
+      ending.abort()
+      await expect(response).rejects.toThrow()
+      await quiet.closed
+    })
+    const other = endless(() => Effect.never)
+    let response: Promise<Response> | undefined
+    await serve(other.route, async (path) => {
+      response = fetch("http://heddle/lines", { unix: path })
+      response.catch(() => {})
+      while (other.asked() === 0) await new Promise<void>((resolve) => setImmediate(resolve))
+    })
+    await expect(response).rejects.toThrow()
+    await other.closed
+  })
 })

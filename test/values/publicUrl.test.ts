@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test"
-import { hasUser, publicUrl, withoutUser, withPublicUrls } from "../../src/values/publicUrl.ts"
+import { hasUser, publicUrl, redactedUrl, withPublicUrls } from "../../src/values/publicUrl.ts"
 
 describe("a URL is shown without user and query", () => {
   const table: ReadonlyArray<readonly [url: string, shown: string]> = [
@@ -21,6 +21,6 @@ describe("a URL is shown without user and query", () => {
 test("a user is found in front of the host only", () => {
   for (const url of ["https://u@h/", "https://u:p@h", "http://a:80@h/"]) expect(hasUser(url)).toBe(true)
   for (const url of ["https://h/@", "https://h?u@x", "https://h/a#@", "u@h"]) expect(hasUser(url)).toBe(false)
-  expect(withoutUser("https://u:canary@h/a?b")).toBe("https://<redacted>@h/a?b")
-  expect(withoutUser("https://h/a")).toBe("https://h/a")
+  expect(redactedUrl("https://u:canary@h/a?canary=canary#b")).toBe("https://<redacted>@h/a?<redacted>#b")
+  for (const text of ["https://h/a", "is this @ URL?"]) expect(redactedUrl(text)).toBe(text)
 })

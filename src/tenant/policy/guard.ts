@@ -13,7 +13,7 @@ import * as Either from "effect/Either"
 import * as Exit from "effect/Exit"
 import type { Identity } from "../../auth/Authenticator.ts"
 import { ReasonCode } from "../../protocol/ReasonCode.ts"
-import { errorText } from "../../telemetry/redaction.ts"
+import { errorText, quietly } from "../../telemetry/redaction.ts"
 import { decodeOverrides, encodeOverrides, type SettingOverrides } from "../settings/overrides.ts"
 import { isSoundChange } from "./MessageChange.ts"
 import type { Policy } from "./TenantPolicy.ts"
@@ -144,11 +144,13 @@ const nonsense = "its answer makes no sense"
 
 /** It is not waited for any longer, also when it cannot be interrupted. */
 const inTime = <A, E>(answer: Effect.Effect<A, E>, timeoutMs: number): Effect.Effect<A | typeof late, E> =>
-  Effect.timeoutTo(Effect.disconnect(answer), {
-    duration: timeoutMs,
-    onSuccess: (value): A | typeof late => value,
-    onTimeout: () => late
-  })
+  quietly(
+    Effect.timeoutTo(Effect.disconnect(answer), {
+      duration: timeoutMs,
+      onSuccess: (value): A | typeof late => value,
+      onTimeout: () => late
+    })
+  )
 
 /** A promise is no answer, and one that is left alone and fails would end the process. */
 const nonsenseOf = (answer: unknown): string => {
