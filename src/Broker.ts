@@ -18,6 +18,7 @@ import * as Stream from "effect/Stream"
 import manifest from "../package.json" with { type: "json" }
 import { Dispatcher } from "./actor/Dispatcher.ts"
 import { Timekeeper } from "./actor/Timekeeper.ts"
+import { type Liveness, Watchdog } from "./actor/Watchdog.ts"
 import { Authenticator } from "./auth/Authenticator.ts"
 import { Authorizer, settleDecisions } from "./auth/Authorizer.ts"
 import { banLookup, makeTenantContext } from "./BrokerContext.ts"
@@ -140,6 +141,8 @@ export class Broker extends Context.Tag("heddle/Broker")<
     readonly counters: (tenant: string) => Readonly<Counters> | undefined
     /** Whether it can do all that it is for; the reasons when it cannot. */
     readonly readiness: () => Readiness
+    /** Whether it works at all; a broker that does not is to be started again. */
+    readonly liveness: () => Liveness
     /** What went wrong lately, and how many events there were. */
     readonly events: Pick<Events, "recent" | "counts">
     /** Everything that is measured, at this moment; tenants beyond the busiest so many together. */
@@ -235,7 +238,11 @@ const make = (
     const telemetry = yield* Telemetry
     const { tracing } = telemetry
     const loopLag = new Histogram()
-    timekeeper.onTick = (lateMs) => loopLag.record(lateMs / 1000)
+    const watchdog = new Watchdog(dispatcher, timekeeper.nowMs)
+    timekeeper.onTick = (lateMs) => {
+      loopLag.record(lateMs / 1000)
+      watchdog.beat(timekeeper.nowMs)
+    }
     const context = yield* makeTenantContext({ dispatcher, timekeeper, report, usage })
     const tenants = yield* makeTenants(context, options)
     const flushUsage = yield* meterTenants(tenants, usage)
@@ -279,6 +286,7 @@ const make = (
       dispatcher,
       timekeeper,
       loopLag,
+      watchdog,
       telemetry,
       followers,
       flushUsage,

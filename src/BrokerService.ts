@@ -4,6 +4,7 @@ import type * as Effect from "effect/Effect"
 import manifest from "../package.json" with { type: "json" }
 import type { Dispatcher } from "./actor/Dispatcher.ts"
 import type { Timekeeper } from "./actor/Timekeeper.ts"
+import type { Watchdog } from "./actor/Watchdog.ts"
 import type { Broker, BrokerOptions, Census, Connections, Readiness } from "./Broker.ts"
 import type { Events } from "./events/Events.ts"
 import { ReasonCode } from "./protocol/ReasonCode.ts"
@@ -30,6 +31,7 @@ export interface BrokerParts {
   readonly dispatcher: Dispatcher
   readonly timekeeper: Timekeeper
   readonly loopLag: Histogram
+  readonly watchdog: Watchdog
   readonly telemetry: Telemetry["Type"]
   readonly followers: Followers
   readonly reauthorize: (tenant?: string) => void
@@ -50,6 +52,7 @@ export const serviceOf = (parts: BrokerParts): Broker["Type"] => {
     events,
     census: () => takeCensus(parts),
     readiness: () => readinessOf(journal.status()),
+    liveness: () => parts.watchdog.livenessAt(parts.timekeeper.nowMs),
     measure: (tenantsMax) => measureAll(parts, tenantMetrics, tenantsMax),
     storage: () => journal.counters,
     counters: (id) => tenants.find(id)?.counters,

@@ -318,7 +318,8 @@ export class Dispatcher {
     if (this.hasWork) this.wake()
   }
 
-  private get hasWork(): boolean {
+  /** Somebody has mail, or something waits to be flushed. */
+  get hasWork(): boolean {
     return this.round.length > 0 || this.newcomers.length > 0 || this.flushables.length > 0
   }
 
