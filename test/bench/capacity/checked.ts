@@ -12,7 +12,7 @@ import { allow } from "../../../src/tenant/policy/Verdict.ts"
 import { defaultTenantSettings, type TenantSettings } from "../../../src/tenant/TenantSettings.ts"
 import { runSubject } from "./serve.ts"
 
-export type Check = "rules" | "limits" | "policy" | "tracing" | "sampling"
+export type Check = "rules" | "limits" | "all limits" | "policy" | "tracing" | "sampling"
 
 const { checks, collector = "" } = JSON.parse(process.argv[2] ?? "{}") as {
   readonly checks: ReadonlyArray<Check>
@@ -32,17 +32,22 @@ const rules: ReadonlyArray<AclRule> = [
 ]
 
 const plenty = 1_000_000_000
+/** What an operator would set first: a rate of each client, one of the tenant, a month. */
 const limits: Partial<TenantSettings> = {
   publishRate: plenty,
+  tenantPublishRate: plenty,
+  messagesPerMonth: plenty
+}
+
+const allLimits: Partial<TenantSettings> = {
+  ...limits,
   inboundBytesRate: plenty * 10,
   outboundBytesRate: plenty * 10,
-  tenantPublishRate: plenty,
   tenantInboundBytesRate: plenty * 10,
   tenantOutboundBytesRate: plenty * 10,
   transientFanoutBytesRate: plenty * 10,
   persistentFanoutBytesRate: plenty * 10,
   messagesPerDay: plenty,
-  messagesPerMonth: plenty,
   bytesPerDay: plenty * 1000,
   bytesPerMonth: plenty * 1000,
   deliveriesPerDay: plenty,
@@ -67,5 +72,9 @@ runSubject({
   authorizer: has("rules") ? Authorizer.layerRules(() => rules) : Authorizer.layerAllowAll,
   policy: has("policy") ? TenantPolicy.layer({ publish: () => allow, subscribe: () => allow }) : Layer.empty,
   telemetry,
-  settings: has("limits") ? { ...defaultTenantSettings, ...limits } : defaultTenantSettings
+  settings: {
+    ...defaultTenantSettings,
+    ...(has("limits") && limits),
+    ...(has("all limits") && allLimits)
+  }
 })

@@ -40,6 +40,7 @@ const measure: Measure = async (options) => {
     await Subject.start({ pin }),
     await Subject.start({ pin, program: "checked.ts", checks: ["rules"] }),
     await Subject.start({ pin, program: "checked.ts", checks: ["rules", "limits", "policy"] }),
+    await Subject.start({ pin, program: "checked.ts", checks: ["rules", "all limits", "policy"] }),
     await Subject.start({ pin, program: "checked.ts", checks: ["tracing"], collector }),
     await Subject.start({ pin, program: "checked.ts", checks: ["tracing", "sampling"], collector })
   ]
@@ -59,8 +60,8 @@ const compare = async (
   for (const { subject, traffic } of sides) await connectAll(traffic.clients, subject.port)
   const costs = await costsInTurn(sides, options.quick ? 1 : 7, options.quick ? 0.2 : 1)
   for (const { traffic } of sides) await leaveAll(traffic.clients)
-  const [plain, ruled, checked, unsampled, sampled] = costs
-  if (!plain || !ruled || !checked || !unsampled || !sampled) return []
+  const [plain, ruled, checked, crowded, unsampled, sampled] = costs
+  if (!plain || !ruled || !checked || !crowded || !unsampled || !sampled) return []
   const ratio = (label: string, cpuUs: number) => ({
     label: `QoS ${qos}: ${label}`,
     value: cpuUs / plain.cpuUs,
@@ -69,7 +70,8 @@ const compare = async (
   return [
     { label: `QoS ${qos}: CPU of a message without any of it`, value: plain.cpuUs, unit: "µs" },
     ratio("with access rules", ruled.cpuUs),
-    limited(ratio("with access rules, rates, windows and a policy", checked.cpuUs), checksGoal, options),
+    limited(ratio("with access rules, limits and a policy", checked.cpuUs), checksGoal, options),
+    ratio("with access rules, every limit there is, and a policy", crowded.cpuUs),
     limited(ratio("with tracing, nothing sampled", unsampled.cpuUs), unsampledGoal, options),
     limited(ratio("with tracing, one in a hundred sampled", sampled.cpuUs), sampledGoal, options)
   ]
