@@ -99,7 +99,9 @@ export const runningLayer = (
     Effect.gen(function* () {
       const { config } = first
       const bans = yield* Effect.map(Layer.build(BanList.layer), Context.get(BanList))
-      const storage = yield* Layer.build(storageLayer(config))
+      // Before storage, which has spans of its own, and outlives it, so that the last of them are sent.
+      const telemetry = Layer.succeedContext(yield* Layer.build(telemetryLayer(config)))
+      const storage = yield* Layer.build(Layer.provide(storageLayer(config), telemetry))
       const users = yield* makeUserDirectory(Context.get(storage, UserStore))
       const authentication = yield* makeAuthentication(config.authentication, bans, users)
       const authorization = yield* makeAuthorization(config.authorization)
@@ -124,7 +126,7 @@ export const runningLayer = (
         Layer.provideMerge(Layer.mergeAll(administrators, layerUsersInForce)),
         Layer.provideMerge(Broker.layer(options)),
         Layer.provideMerge(services),
-        Layer.provideMerge(telemetryLayer(config))
+        Layer.provideMerge(telemetry)
       )
     })
   )

@@ -14,19 +14,18 @@ import { openControl } from "./controlSocket.ts"
 import { logLayer, logLevels } from "./log.ts"
 import { type Configuration, reloadWhenAsked } from "./reload.ts"
 import { Running, runningLayer, type StartError } from "./running.ts"
-import { measure } from "./telemetry.ts"
+import { type Lookout, lookOut } from "./telemetry.ts"
 
 export const start = (
   configuration: Configuration
 ): Effect.Effect<void, StartError | ControlUnavailable, FileSystem.FileSystem | Path.Path> => {
   const { config } = configuration
   const threshold = { level: logLevels[config.log.level] }
-  return Effect.gen(function* () {
+  const run = Effect.fnUntraced(function* ({ server, watch }: Lookout) {
     const broker = yield* Broker
     const { listening } = yield* Running
     const { authentication } = config
-    const startedMs = yield* Clock.currentTimeMillis
-    const metrics = yield* measure(config, startedMs)
+    yield* watch
     yield* openControl(configuration)
     yield* Console.log(
       banner({
@@ -34,7 +33,7 @@ export const start = (
         listening: listening(),
         storage: storagePlace(config),
         authentication,
-        metrics: metrics && `${metrics.url}/metrics`
+        metrics: server && `${server.url}/metrics`
       })
     )
     yield* reloadWhenAsked(configuration)
@@ -42,11 +41,12 @@ export const start = (
       const { connections } = broker.census()
       return Console.log(`Heddle stops; ${connections} client${connections === 1 ? " is" : "s are"} told`)
     })
-  }).pipe(
-    Effect.scoped,
-    Effect.provide(runningLayer(configuration, threshold)),
-    Effect.provide(logLayer(config.log.format, threshold))
-  )
+  })
+  return Effect.gen(function* () {
+    // First to come and last to go: it says that the broker starts, and that it stops.
+    const lookout = yield* lookOut(config, yield* Clock.currentTimeMillis)
+    yield* run(lookout).pipe(Effect.scoped, Effect.provide(runningLayer(configuration, threshold)))
+  }).pipe(Effect.scoped, Effect.provide(logLayer(config.log.format, threshold)))
 }
 
 /** Where sessions and messages are kept, and what an acknowledgement means there. */

@@ -10,7 +10,7 @@ import type * as Scope from "effect/Scope"
 import manifest from "../../package.json" with { type: "json" }
 import { Broker } from "../Broker.ts"
 import type { Config } from "../config/Config.ts"
-import { type MetricsServer, serveMetrics } from "../telemetry/MetricsServer.ts"
+import { type Health, type MetricsServer, serveMetrics } from "../telemetry/MetricsServer.ts"
 import type { Collector } from "../telemetry/metrics/Metric.ts"
 import { otlpMetrics } from "../telemetry/metrics/otlp.ts"
 import { processMetrics } from "../telemetry/metrics/process.ts"
@@ -47,35 +47,71 @@ export const retrace = ({ tracing: { honourPublishers, ratio } }: Config): Effec
     tracing?.sampler.configure({ ratio, honoursParent: honourPublishers })
   )
 
-/** Serves metrics and health as long as the scope is open, and sends metrics to the collector. */
-export const measure = (
-  { metrics }: Config,
-  startedMs: number
-): Effect.Effect<MetricsServer | undefined, never, Broker | Scope.Scope> =>
+/** What operators are told of a broker, from before it is there until it is gone. */
+export interface Lookout {
+  /** Undefined when nothing is served. */
+  readonly server: MetricsServer | undefined
+  /** The broker is there, as long as the scope is open. Sends its metrics to the collector as well. */
+  readonly watch: Effect.Effect<void, never, Broker | Scope.Scope>
+}
+
+/**
+ * Serves metrics and health as long as the scope is open. A broker that takes up a large database takes its
+ * time: who asks meanwhile hears that it is alive and not ready.
+ */
+export const lookOut = ({ metrics }: Config, startedMs: number): Effect.Effect<Lookout, never, Scope.Scope> =>
   Effect.gen(function* () {
-    const broker = yield* Broker
+    let watched: Broker["Type"] | "starting" | "stopping" = "starting"
     const ofProcess = processMetrics(startedMs)
-    const collect: Collector = () => [...broker.measure(metrics.tenantsMax), ...ofProcess()]
-    const { endpoint } = yield* Telemetry
-    if (endpoint !== undefined) {
-      yield* exportMetrics(collect, endpoint, { startedMs, every: metrics.exportInterval })
-    }
-    if (!metrics.enabled) return undefined
-    const ready = () => {
-      const { isReady, reasons } = broker.readiness()
-      return { isWell: isReady, reasons }
-    }
-    return yield* serveMetrics({
+    const collect: Collector = () => [
+      ...(typeof watched === "string" ? [] : watched.measure(metrics.tenantsMax)),
+      ...ofProcess()
+    ]
+    const watch = Effect.gen(function* () {
+      const broker = yield* Broker
+      const { endpoint } = yield* Telemetry
+      if (endpoint !== undefined) {
+        yield* exportMetrics(collect, endpoint, { startedMs, every: metrics.exportInterval })
+      }
+      yield* Effect.acquireRelease(
+        Effect.sync(() => {
+          watched = broker
+        }),
+        () =>
+          Effect.sync(() => {
+            watched = "stopping"
+          })
+      )
+    })
+    if (!metrics.enabled) return { server: undefined, watch }
+    const server = yield* serveMetrics({
       hostname: metrics.host === "*" ? "::" : metrics.host,
       port: metrics.port,
       collect,
-      live: () => ({ isWell: true, reasons: [] }),
-      ready
+      live: () => livenessOf(watched),
+      ready: () => readinessOf(watched)
     }).pipe(
       // Clients can be served all the same: another broker on this machine may have the port.
       Effect.catchTag("MetricsUnavailable", ({ message }) => Effect.as(Effect.logWarning(message), undefined))
     )
+    return { server, watch }
   })
+
+type WatchedBroker = Pick<Broker["Type"], "liveness" | "readiness"> | "starting" | "stopping"
+
+/** One that starts or stops does what it should, however long that takes. */
+const livenessOf = (watched: WatchedBroker): Health => {
+  if (typeof watched === "string") return { isWell: true, reasons: [] }
+  const { isAlive, reasons } = watched.liveness()
+  return { isWell: isAlive, reasons }
+}
+
+const readinessOf = (watched: WatchedBroker): Health => {
+  if (watched === "starting") return { isWell: false, reasons: ["it starts: what is stored is taken up"] }
+  if (watched === "stopping") return { isWell: false, reasons: ["it stops: clients are sent away"] }
+  const { isReady, reasons } = watched.readiness()
+  return { isWell: isReady, reasons }
+}
 
 const exportMetrics = (
   collect: Collector,
