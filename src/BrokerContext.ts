@@ -19,7 +19,7 @@ import { SessionStore } from "./storage/SessionStore.ts"
 import type { UsageStore } from "./storage/UsageStore.ts"
 import { loggable, quietly } from "./telemetry/redaction.ts"
 import { Telemetry } from "./telemetry/Telemetry.ts"
-import { ClientBalancer, type Redirect } from "./tenant/ClientBalancer.ts"
+import { ClientBalancer, isRedirect, type Redirect } from "./tenant/ClientBalancer.ts"
 import { policyOf } from "./tenant/policy/governed.ts"
 import { TenantPolicy } from "./tenant/policy/TenantPolicy.ts"
 import type { TenantContext } from "./tenant/TenantContext.ts"
@@ -75,7 +75,7 @@ const elsewhereOf = (
   Effect.suspend(() => balancer.redirect(identity)).pipe(
     Effect.disconnect,
     Effect.timeoutOption(BALANCER_MS_MAX),
-    Effect.map(Option.getOrUndefined),
+    Effect.map((answer) => Option.getOrUndefined(Option.filter(answer, isRedirect))),
     Effect.catchAllCause((cause) =>
       Effect.logWarning("the balancer does not say where a client should go", loggable(cause)).pipe(
         Effect.annotateLogs({ tenant: identity.tenant, clientId: identity.clientId }),

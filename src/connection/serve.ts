@@ -36,7 +36,7 @@ import { type PublishRefusal, refusalOfTopic } from "../session/refusals.ts"
 import type { Attach } from "../session/SessionMessage.ts"
 import type { Followers } from "../telemetry/follow/Followers.ts"
 import type { Tracing } from "../telemetry/tracing/Tracing.ts"
-import type { ClientBalancer } from "../tenant/ClientBalancer.ts"
+import { type ClientBalancer, isRedirect } from "../tenant/ClientBalancer.ts"
 import type { Tenant } from "../tenant/Tenant.ts"
 import type { TenantUnavailable } from "../tenant/TenantDirectory.ts"
 import type { AttachRefused } from "../tenant/TenantMessage.ts"
@@ -366,6 +366,12 @@ const unpublishableWill = "the client may not publish its will"
 const redirect = (identity: Identity, context: ServeContext): Step<void> =>
   andThen(context.balancer.redirect(identity), (elsewhere) => {
     if (elsewhere === undefined) return Effect.void
+    if (!isRedirect(elsewhere)) {
+      return Effect.zipRight(
+        Effect.logError("the balancer answers nonsense"),
+        refusal(ReasonCode.UnspecifiedError, "the server failed")
+      )
+    }
     const reasonCode = elsewhere.permanent ? ReasonCode.ServerMoved : ReasonCode.UseAnotherServer
     return refusal(reasonCode, "the client is served elsewhere", {
       serverReference: elsewhere.serverReference

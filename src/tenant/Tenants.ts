@@ -21,7 +21,12 @@ import { TenantPolicy } from "./policy/TenantPolicy.ts"
 import { Tenant } from "./Tenant.ts"
 import type { TenantContext } from "./TenantContext.ts"
 import { TenantDirectory, TenantUnavailable, unknownTenant } from "./TenantDirectory.ts"
-import type { TenantSettings } from "./TenantSettings.ts"
+import {
+  defaultTenantSettings,
+  type SettingName,
+  settingNames,
+  type TenantSettings
+} from "./TenantSettings.ts"
 import { carryUsage } from "./usedBefore.ts"
 
 export interface Tenants {
@@ -142,19 +147,21 @@ class Registry implements Tenants {
   private ask(id: string): Effect.Effect<Entry, TenantUnavailable> {
     const { directory } = this
     return Effect.gen(function* () {
-      const settings: TenantSettings | undefined = yield* directory.settings(id)
-      if (typeof settings !== "object") return yield* nonsense(id)
+      const settings: unknown = yield* directory.settings(id)
+      if (!areSettings(settings)) return yield* nonsense(id)
       const state = directory.state === undefined ? "active" : yield* directory.state(id)
       if (!states.has(state)) return yield* nonsense(id)
       if (state === "deleting") return yield* unknownTenant(id)
       return { settings, state }
     }).pipe(
-      // What it does wrong about one tenant must not keep a broker from serving the others.
       Effect.disconnect,
       Effect.timeoutFail({ duration: DIRECTORY_MS_MAX, onTimeout: () => noAnswer(id) }),
-      Effect.catchAllDefect((defect) =>
-        Effect.zipRight(Effect.logError(`the directory failed about tenant ${id}`, defect), nonsense(id))
-      )
+      // What it does wrong about one tenant must not keep a broker from serving the others.
+      Effect.catchAllCause((cause) => {
+        const failure = Option.getOrUndefined(Cause.failureOption(cause))
+        if (failure instanceof TenantUnavailable) return failure
+        return Effect.zipRight(failedAbout(id, cause), nonsense(id))
+      })
     )
   }
 
@@ -223,6 +230,16 @@ const DIRECTORY_MS_MAX = 10_000
 
 const noAnswer = (tenant: string): TenantUnavailable =>
   new TenantUnavailable({ tenant, reason: "the directory gives no answer in time" })
+
+const failedAbout = (tenant: string, cause: Cause.Cause<unknown>): Effect.Effect<void> =>
+  Effect.annotateLogs(Effect.logError("the directory failed about a tenant", loggable(cause)), { tenant })
+
+/** Whether all settings are there, each of its kind. */
+const areSettings = (answer: unknown): answer is TenantSettings => {
+  if (typeof answer !== "object" || answer === null) return false
+  const given: { readonly [Name in SettingName]?: unknown } = answer
+  return settingNames.every((name) => typeof given[name] === typeof defaultTenantSettings[name])
+}
 
 const nonsense = (tenant: string): TenantUnavailable =>
   new TenantUnavailable({ tenant, reason: "the directory answered nonsense" })

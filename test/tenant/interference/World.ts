@@ -36,7 +36,7 @@ const settingsOfB: TenantSettings = {
   eventTopics: true
 }
 
-/** Without rates and instants, which would be of real time; and so that PUBACK says that something has been stored. */
+/** Without rates and instants, which would be of real time; PUBACK says that something has been stored. */
 const settingsOfStoredB: TenantSettings = {
   ...settingsOfB,
   tenantPublishRate: 0,
