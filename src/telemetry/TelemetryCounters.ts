@@ -5,6 +5,8 @@ export class TelemetryCounters {
   tracesBegun = 0
   /** Those that would have been, had there not been so many in that second. */
   tracesLimited = 0
+  /** Deliveries of traced messages that have no span, for there were too many in that second. */
+  spansLimited = 0
   spansExported = 0
   /** Spans that found the buffer full, or whose export failed for good. */
   spansLost = 0

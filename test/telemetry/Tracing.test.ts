@@ -100,3 +100,16 @@ test("only so many traces are begun in a second, and the rest are counted", () =
   expect(spans).toHaveLength(4)
   expect(tracing.counters).toMatchObject({ tracesBegun: 4, tracesLimited: 2 })
 })
+
+test("[attack 37] a message of many subscribers has only so many spans, and the rest are counted", () => {
+  const { spans, tracer } = recordedSpans()
+  const tracing = tracingOver(tracer, 2)
+  const first = tracing.begin("publish", message, 0, { kind: "server" })
+  const delivered = Array.from({ length: 100 }, () =>
+    tracing.below(first?.traceContext ?? "", "deliver", { kind: "producer" })
+  )
+  expect(delivered.filter((span) => span !== undefined)).toHaveLength(40)
+  expect(first?.child("route", { kind: "internal" })).toBeDefined()
+  expect(spans).toHaveLength(1 + 40 + 1)
+  expect(tracing.counters.spansLimited).toBe(60)
+})

@@ -56,6 +56,12 @@ export const brokerMetrics = (facts: BrokerFacts): ReadonlyArray<MetricFamily> =
     counter("events.lost", "{event}", "Events that a sink could not take", facts.eventsLost),
     counter("traces.begun", "{trace}", "Messages and connections that were traced", telemetry.tracesBegun),
     counter("traces.limited", "{trace}", "Those left out, for there were too many", telemetry.tracesLimited),
+    counter(
+      "spans.limited",
+      "{span}",
+      "Deliveries of traced messages without one, for there were too many",
+      telemetry.spansLimited
+    ),
     counter("spans.exported", "{span}", "Spans that the collector has taken", telemetry.spansExported),
     counter(
       "spans.lost",

@@ -38,6 +38,9 @@ export interface SpanOptions {
   readonly startNs?: bigint
 }
 
+/** Deliveries and the like in a second, for each trace that may be begun in it. */
+const SPANS_PER_TRACE = 20
+
 export class Tracing {
   readonly sampler: Sampler
   readonly counters: TelemetryCounters
@@ -46,6 +49,8 @@ export class Tracing {
   private readonly tracesPerSecondMax: number
   private secondOf = 0
   private begunInSecond = 0
+  private secondBelow = 0n
+  private belowInSecond = 0
 
   constructor({ counters, nowNs, sampler, tracer, tracesPerSecondMax }: TracingOptions) {
     this.sampler = sampler
@@ -71,8 +76,12 @@ export class Tracing {
     return this.fromContext(name, decision === true ? undefined : decision, options)
   }
 
-  /** A span below one that is known by its text only: of a message that was traced when it came. */
+  /**
+   * A span below one that is known by its text only: of a message that was traced when it came. Undefined
+   * when there are too many in this second: one message may have ten thousand subscribers.
+   */
   below(traceContext: string, name: string, options: SpanOptions): LiveSpan | undefined {
+    if (!this.hasRoomBelow()) return undefined
     const parent = parseStored(traceContext)
     return parent === undefined ? undefined : this.fromContext(name, parent, options)
   }
@@ -99,6 +108,20 @@ export class Tracing {
     const live = new LiveSpan(this, span, traceState)
     if (attributes !== undefined) live.set(attributes)
     return live
+  }
+
+  private hasRoomBelow(): boolean {
+    const second = this.now() / 1_000_000_000n
+    if (second !== this.secondBelow) {
+      this.secondBelow = second
+      this.belowInSecond = 0
+    }
+    if (this.belowInSecond < this.tracesPerSecondMax * SPANS_PER_TRACE) {
+      this.belowInSecond++
+      return true
+    }
+    this.counters.spansLimited++
+    return false
   }
 
   private hasRoom(nowMs: number): boolean {
