@@ -237,12 +237,7 @@ const make = (
     const usage = Option.getOrUndefined(yield* Effect.serviceOption(UsageStore))
     const telemetry = yield* Telemetry
     const { tracing } = telemetry
-    const loopLag = new Histogram()
-    const watchdog = new Watchdog(dispatcher, timekeeper.nowMs)
-    timekeeper.onTick = (lateMs) => {
-      loopLag.record(lateMs / 1000)
-      watchdog.beat(timekeeper.nowMs)
-    }
+    const { loopLag, watchdog } = watchLoop(dispatcher, timekeeper)
     const context = yield* makeTenantContext({ dispatcher, timekeeper, report, usage })
     const tenants = yield* makeTenants(context, options)
     const flushUsage = yield* meterTenants(tenants, usage)
@@ -298,6 +293,20 @@ const make = (
     yield* followChanges(authorizer, parts.reauthorize)
     return serviceOf(parts)
   })
+
+/** How late the event loop is, and whether it still turns. */
+const watchLoop = (
+  dispatcher: Dispatcher,
+  timekeeper: Timekeeper
+): Pick<BrokerParts, "loopLag" | "watchdog"> => {
+  const loopLag = new Histogram()
+  const watchdog = new Watchdog(dispatcher, timekeeper.nowMs)
+  timekeeper.onTick = (lateMs) => {
+    loopLag.record(lateMs / 1000)
+    watchdog.beat(timekeeper.nowMs)
+  }
+  return { loopLag, watchdog }
+}
 
 /** Keeps the ledger of what tenants use, where there is a store for it, as long as there are connections. */
 const meterTenants = (
