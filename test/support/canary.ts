@@ -8,7 +8,7 @@ const WORD = "canary"
 /** A secret; all of them are found by the same search. */
 export const canary = (name: string): string => `${WORD}-${name}-${WORD}`
 
-/** As it stands in Base64, by where in a group of three bytes it begins, but for what its neighbours change. */
+/** As it stands in Base64, by where in three bytes it begins, but for what its neighbours change. */
 const base64Forms = [0, 1, 2].map((offset) => {
   const encoded = Buffer.from(`${"x".repeat(offset)}${WORD}`).toString("base64")
   return encoded.slice(offset === 0 ? 0 : offset + 1, 8).replace(/=+$/, "")
