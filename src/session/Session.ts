@@ -236,7 +236,11 @@ export class Session extends SessionReader implements Behaviour<SessionMessage> 
       this.takeThrottled(nowMs)
       this.read(nowMs, READ_AT_DEADLINE)
     }
-    if (state.sendsAtMs !== 0 && state.sendsAtMs <= nowMs) pump(state, nowMs, this)
+    if (state.sendsAtMs !== 0 && state.sendsAtMs <= nowMs) {
+      pump(state, nowMs, this)
+      // Nothing waits any more, or there is no rate.
+      if (state.sendsAtMs < nowMs) state.sendsAtMs = 0
+    }
     if (state.departsAtMs !== 0 && state.departsAtMs <= nowMs) this.departNow(nowMs)
   }
 

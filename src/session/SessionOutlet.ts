@@ -235,10 +235,14 @@ export abstract class SessionOutlet extends SessionRecorder implements SessionOu
 
   protected payReplay({ publications }: RetainedPage, nowMs: number): void {
     const { quota } = this.state
-    if (quota?.replaying.isLimited !== true) return
-    const bytes = publications.reduce((sum, publication) => sum + publication.bytes, 0)
-    quota.replaying.pay(publications.length, bytes, nowMs)
-    quota.replaying.release(this, nowMs)
+    if (quota === undefined) return
+    const { replaying } = quota
+    if (replaying.isLimited) {
+      const bytes = publications.reduce((sum, publication) => sum + publication.bytes, 0)
+      replaying.pay(publications.length, bytes, nowMs)
+    }
+    // Also where the limit has gone meanwhile: others may still stand in the line.
+    replaying.release(this, nowMs)
   }
 
   groupOf(key: string): SharedGroup | undefined {

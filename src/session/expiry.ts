@@ -158,7 +158,9 @@ export const endSession = (state: SessionState, out: SessionOutputs): void => {
 export const nextDueMs = (state: SessionState): number => {
   if (state.link !== undefined) {
     const { silenceMaxMs } = state.terms
-    const due = earlier(silenceMaxMs > 0 ? state.lastPacketMs + silenceMaxMs : 0, state.validUntilMs)
+    // What is held back comes as packets when it is not any more.
+    const mayBeSilent = silenceMaxMs > 0 && state.parked === undefined
+    const due = earlier(mayBeSilent ? state.lastPacketMs + silenceMaxMs : 0, state.validUntilMs)
     const held = earlier(throttledUntilMs(state), earlier(state.sendsAtMs, state.departsAtMs))
     return earlier(earlier(due, stallDueMs(state)), held)
   }

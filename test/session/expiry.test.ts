@@ -48,6 +48,7 @@ describe("Keep Alive", () => {
     const machine = connected({ keepAlive: 10 })
     machine.routerHasSpace = false
     machine.publish()
+    expect(nextDueMs(machine.state)).toBe(0)
     machine.wait(60_000)
     expect(codes(machine)).toEqual([])
   })

@@ -214,6 +214,30 @@ describe("retained messages", () => {
     }))
 })
 
+describe("retained messages for new subscriptions", () => {
+  test("come to all who wait when the rate is taken away", () => {
+    const { change, directory } = changing({ retainedMatchRate: 1, burstSeconds: 1 })
+    return withBroker({ directory }, async (broker) => {
+      const publisher = await broker.connect({ clientId: "publisher" })
+      for (let n = 0; n < 5; n++) await publisher.publish(`r/${n}`, "kept", { retain: true })
+      const subscribers: Array<TestClient> = []
+      for (let n = 0; n < 4; n++) {
+        const subscriber = await broker.connect({ clientId: `c${n}` })
+        await subscriber.subscribe("r/#")
+        subscribers.push(subscriber)
+      }
+      await broker.settle()
+      expect(countersOf(broker).throttledReplays).toBeGreaterThan(1)
+      change({ retainedMatchRate: 0 })
+      await broker.settle()
+      for (const subscriber of subscribers) {
+        for (let n = 0; n < 5; n++) await subscriber.expect("publish")
+        await subscriber.quiet()
+      }
+    })
+  })
+})
+
 describe("what a client is sent", () => {
   test("QoS 1 goes before QoS 0 that waits, in order, and QoS 0 is dropped beyond the bound", () => {
     const settings = { outboundBytesRate: 100, burstSeconds: 1, outboundBytesMax: 2000 }
