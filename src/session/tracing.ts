@@ -42,8 +42,9 @@ export const traceReceived = (
   nowMs: number,
   tracing: Tracing
 ): LiveSpan | undefined => {
-  const { clientId, identity } = state
   const { forwardedProperties } = packet
+  if (tracing.sampler.passesOver(forwardedProperties.length)) return undefined
+  const { clientId, identity } = state
   const candidate = { tenant: identity.tenant, clientId, topic: topic.name, forwardedProperties }
   const span = tracing.begin("publish", candidate, nowMs, { kind: "server" })
   span?.set({

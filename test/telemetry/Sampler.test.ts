@@ -57,6 +57,26 @@ describe("a ratio", () => {
   })
 })
 
+describe("what is passed over", () => {
+  test("is not decided upon, and the ratio stays what it is", () => {
+    const of = sampler({ ratio: 0.1 })
+    let sampled = 0
+    for (let index = 0; index < 100_000; index++) {
+      if (!of.passesOver(0) && of.decide(message, 0) !== false) sampled++
+    }
+    expect(sampled / 100_000).toBeGreaterThan(0.095)
+    expect(sampled / 100_000).toBeLessThan(0.105)
+  })
+
+  test("is nothing that a rule or a publisher might want", () => {
+    expect(sampler({ rules: [{ tenant: "x", ratio: 1 }] }).passesOver(0)).toBe(false)
+    const honouring = sampler({ honoursParent: true })
+    expect(honouring.passesOver(traced("01").forwardedProperties.length)).toBe(false)
+    expect(honouring.passesOver(20)).toBe(true)
+    expect(sampler({}).passesOver(1000)).toBe(true)
+  })
+})
+
 describe("the publisher's word", () => {
   test("decides where it is honoured, either way", () => {
     const honouring = sampler({ ratio: 0, honoursParent: true })

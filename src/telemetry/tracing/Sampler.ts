@@ -8,7 +8,7 @@
 
 import { matchesFilter, parseTopicFilter } from "../../topic/TopicFilter.ts"
 import type { TraceContext } from "./TraceContext.ts"
-import { traceContextOf } from "./userProperties.ts"
+import { TRACED_BYTES_MIN, traceContextOf } from "./userProperties.ts"
 
 /** What is named must all hold. */
 export interface SamplingSubject {
@@ -101,6 +101,17 @@ export class Sampler {
     return before - this.rulesAt(nowMs).length
   }
 
+  /**
+   * True for a message that is passed over without a look at it, as nearly all are: no rule could apply, its
+   * properties (of so many bytes) are too short to say anything of a trace, and the ratio is for a later one.
+   * Only one that is not passed over is decided upon.
+   */
+  passesOver(propertyBytes: number): boolean {
+    if (this.rules.length > 0) return false
+    if (this.honoursParent && propertyBytes >= TRACED_BYTES_MIN) return false
+    return this.ratio.passesOver()
+  }
+
   decide(candidate: Candidate, nowMs: number): SamplingDecision {
     const claimed = this.honoursParent ? traceContextOf(candidate.forwardedProperties) : undefined
     const ruled = this.rules.length > 0 ? this.ruled(candidate, nowMs) : undefined
@@ -159,6 +170,12 @@ class Countdown {
 
   get isNever(): boolean {
     return !(this.ratio > 0)
+  }
+
+  passesOver(): boolean {
+    if (this.remaining <= 0) return false
+    this.remaining--
+    return true
   }
 
   next(): boolean {

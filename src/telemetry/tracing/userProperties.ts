@@ -8,7 +8,7 @@ import { asBuffer } from "../../protocol/Utf8.ts"
 import { formatTraceparent, parseTraceContext, type TraceContext } from "./TraceContext.ts"
 
 /** Identifier 38, a name of 11 bytes and `traceparent` with its value of 55 need this many bytes. */
-const SHORTEST = 1 + 2 + 11 + 2 + 55
+export const TRACED_BYTES_MIN = 1 + 2 + 11 + 2 + 55
 
 const PARENT = "traceparent"
 const STATE = "tracestate"
@@ -16,7 +16,7 @@ const STATE = "tracestate"
 /** What the publisher says of its trace; undefined when it says nothing, or nothing sound. */
 export const traceContextOf = (forwardedProperties: Uint8Array): TraceContext | undefined => {
   // Most messages are told apart by their length.
-  if (forwardedProperties.length < SHORTEST) return undefined
+  if (forwardedProperties.length < TRACED_BYTES_MIN) return undefined
   const bytes = asBuffer(forwardedProperties)
   let parent: string | undefined
   let state: string | undefined
@@ -44,7 +44,7 @@ export const withTraceContext = (
   const bytes = asBuffer(forwardedProperties)
   const parts: Array<Uint8Array> = []
   let keptFrom = 0
-  for (const property of forwardedProperties.length < SHORTEST ? [] : properties(bytes)) {
+  for (const property of forwardedProperties.length < TRACED_BYTES_MIN ? [] : properties(bytes)) {
     if (property.name !== PARENT && property.name !== STATE) continue
     parts.push(bytes.subarray(keptFrom, property.start))
     keptFrom = property.end
