@@ -24,6 +24,11 @@ export class Services {
     this.faults.set(service, fault)
   }
 
+  /** All are well from now on. */
+  recover(): void {
+    this.faults.clear()
+  }
+
   private ask<A>(
     tenant: string,
     service: Service,

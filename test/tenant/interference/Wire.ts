@@ -103,6 +103,26 @@ export class Wire {
     return this.packetId
   }
 
+  /** It is there, and takes what it is sent. */
+  get isListening(): boolean {
+    return this.isOpen && !this.isDeaf
+  }
+
+  ping(): void {
+    this.write(raw.pingreq())
+  }
+
+  /** The last that it has got is PINGRESP. */
+  get hasPong(): boolean {
+    return Buffer.concat(this.chunks)
+      .subarray(-2)
+      .equals(Buffer.from([0xd0, 0]))
+  }
+
+  drop(): void {
+    this.client.drop()
+  }
+
   get size(): number {
     return this.chunks.length + (this.isOpen ? 1 : 0)
   }

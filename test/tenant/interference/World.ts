@@ -85,10 +85,14 @@ export interface Stage {
   readonly isRealTime?: boolean
 }
 
-/** Plays the steps, and tells what tenant b has seen. */
-export const seenOf = async (steps: ReadonlyArray<Step>, stage: Stage = {}): Promise<Seen> => {
+/** Plays the steps in a world of their own, and looks at what has become of it. */
+export const played = async <A>(
+  steps: ReadonlyArray<Step>,
+  look: (world: World) => A | Promise<A>,
+  stage: Stage = {}
+): Promise<A> => {
   const services = new Services()
-  let seen: Seen | undefined
+  const found: Array<A> = []
   const settings = stage.isRealTime === true ? settingsOfStoredB : settingsOfB
   const tenants = new Map([["b", { state: "active", settings } as const]])
   const { authenticator, authorizer, policy } = services
@@ -100,21 +104,26 @@ export const seenOf = async (steps: ReadonlyArray<Step>, stage: Stage = {}): Pro
     const world = new World(parts, services)
     if (stage.isRealTime === true) await world.watchStorage()
     await world.play(steps)
-    seen = world.seen()
+    found.push(await look(world))
   })
-  if (seen === undefined) throw new TypeError("nothing was played")
-  return seen
+  const [answer] = found
+  if (answer === undefined) throw new TypeError("nothing was played")
+  return answer
 }
 
-class World {
-  private readonly wires = { a: [] as Array<Wire>, b: [] as Array<Wire> }
+/** Plays the steps, and tells what tenant b has seen. */
+export const seenOf = (steps: ReadonlyArray<Step>, stage: Stage = {}): Promise<Seen> =>
+  played(steps, (world) => world.seen(), stage)
+
+export class World {
+  readonly wires = { a: [] as Array<Wire>, b: [] as Array<Wire> }
   /** A client of tenant b that knows what is on record; undefined where everything is at once. */
   private recorder: TestClient | undefined
   private readonly current = { a: new Map<number, Wire>(), b: new Map<number, Wire>() }
 
   constructor(
-    private readonly parts: Administered,
-    private readonly services: Services
+    readonly parts: Administered,
+    readonly services: Services
   ) {}
 
   async play(steps: ReadonlyArray<Step>): Promise<void> {
@@ -168,7 +177,7 @@ class World {
     )
   }
 
-  private change(step: TenantStep): void {
+  change(step: TenantStep): void {
     const { admin, bans, broker, explain } = this.parts
     const start = (work: Effect.Effect<unknown, unknown>) => {
       const timed = this.recorder === undefined ? Effect.withClock(work, broker.clock) : work
