@@ -203,11 +203,15 @@ class Admin {
       Stream.filter(this.parts.store.all, ({ state }) => state === "deleting"),
       ({ settings: { withUsage }, tenant }) =>
         Effect.zipRight(
-          Effect.annotateLogs(Effect.logInfo("the deletion of a tenant goes on"), { tenant }),
+          Effect.logInfo("the deletion of a tenant goes on"),
           this.bury(tenant, { withUsage: withUsage === true })
+        ).pipe(
+          // The others' goes on all the same.
+          Effect.catchAll((error) => Effect.logError("a tenant is not deleted yet", error)),
+          Effect.annotateLogs({ tenant })
         )
     )
-  ).pipe(Effect.catchAll((error) => Effect.logError("a tenant is not deleted yet", error)))
+  ).pipe(Effect.catchAll((error) => Effect.logError("tenants are not deleted yet", error)))
 
   /** Removes all that there is of a tenant, and its tombstone when a count has found nothing more. */
   private bury(tenant: string, removal: TenantRemoval): Answer<ContentCounts> {

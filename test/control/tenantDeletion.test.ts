@@ -188,6 +188,26 @@ describe("while a tenant is being deleted", () => {
     })
   })
 
+  test("a deletion that cannot go on does not keep others from it", async () => {
+    const [durable, state] = [new DurableState(), new AdministrationState()]
+    const stored = { settings: { withUsage: true }, createdAtMs: 1, changedAtMs: 1 }
+    for (const tenant of ["a", "b"]) state.putTenant({ tenant, state: "deleting", ...stored })
+    const whole = layerMemory(durable, state)
+    const purge = new StorageError({ reason: "the disk is full", cause: undefined })
+    const contents = Layer.effect(
+      TenantContents,
+      Effect.map(TenantContents, (inner) => ({
+        ...inner,
+        purge: (tenant, options) => (tenant === "a" ? purge : inner.purge(tenant, options))
+      }))
+    )
+    const storage = Layer.merge(whole, Layer.provide(contents, whole))
+    await administered({ storage }, async ({ broker }) => {
+      await broker.settle()
+      expect([...state.tenants()].map(({ tenant }) => tenant)).toEqual(["a"])
+    })
+  })
+
   test("a broker that ends leaves a tombstone, with which the next one goes on", async () => {
     const [durable, state] = [new DurableState(), new AdministrationState()]
     await administered({ storage: layerMemory(durable, state) }, async ({ broker }) => {
