@@ -7,12 +7,19 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { Dispatcher } from "./actor/Dispatcher.ts"
 import type { Timekeeper } from "./actor/Timekeeper.ts"
-import { Authenticator, type Identity, secretBytes, soundStep } from "./auth/Authenticator.ts"
+import {
+  type AuthenticationStep,
+  Authenticator,
+  type Identity,
+  secretBytes,
+  soundStep
+} from "./auth/Authenticator.ts"
 import { Authorizer, answersTo, askPermissions, settleDecisions } from "./auth/Authorizer.ts"
 import { BanList } from "./auth/guard/BanList.ts"
 import { makeForwarder } from "./cluster/node.ts"
 import type { ServeContext } from "./connection/serve.ts"
 import type { Event } from "./events/Event.ts"
+import { ReasonCode } from "./protocol/ReasonCode.ts"
 import type { SessionServices } from "./session/SessionServices.ts"
 import { Journal } from "./storage/Journal.ts"
 import { SessionStore } from "./storage/SessionStore.ts"
@@ -98,5 +105,21 @@ const askedServices = (
       request._tag === "Begin"
         ? authenticator.reauthenticate(identity, request.method, secretBytes(request.data))
         : request.challenge.respond(secretBytes(request.data))
-    ).pipe(Effect.map(soundStep), quietly)
+    ).pipe(
+      Effect.map(soundStep),
+      // A client that asks again and again would leave one behind each time.
+      Effect.disconnect,
+      Effect.timeoutOption(AUTHENTICATION_MS_MAX),
+      Effect.map(Option.getOrElse(() => noStep)),
+      quietly
+    )
 })
+
+/** How long the authenticator may take for a step of re-authentication. */
+const AUTHENTICATION_MS_MAX = 10_000
+
+const noStep: AuthenticationStep = {
+  _tag: "Refused",
+  reasonCode: ReasonCode.NotAuthorized,
+  reason: "the authenticator gives no answer in time"
+}

@@ -63,6 +63,27 @@ describe("re-authentication ends the connection when the authenticator", () => {
   }
 })
 
+describe("re-authentication that the authenticator does not answer", () => {
+  const hanging: ReadonlyArray<readonly [string, Effect.Effect<never>]> = [
+    ["hangs", Effect.never],
+    ["hangs and cannot be interrupted", Effect.uninterruptible(Effect.never)]
+  ]
+  test.each([...hanging])("because it %s ends the connection after ten seconds", (_, step) =>
+    withBroker(
+      reauthenticating(() => step),
+      async (broker) => {
+        const client = await again(broker)
+        await broker.settle()
+        await broker.advance(9800)
+        await client.quiet()
+        await broker.advance(400)
+        expect((await client.expect("disconnect")).reasonCode).toBe(0x87)
+        await client.expectClosed()
+      }
+    )
+  )
+})
+
 describe("while the authenticator thinks", () => {
   test("packets flow on, a second AUTH is out of turn", () =>
     withBroker(

@@ -59,7 +59,7 @@ export interface TestBrokerOptions {
 }
 
 /** Of the test's clock. What takes real time, as a file does, has about as many milliseconds. */
-const STOP_SECONDS_MAX = 20_000
+const STOP_SECONDS_MAX = 10_000
 
 /** Starts a broker, runs the body, and stops the broker whatever happened. */
 export const withBroker = async (
