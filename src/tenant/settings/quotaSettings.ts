@@ -274,8 +274,7 @@ export const tenantShare = {
   }),
   systemTopics: setting(oneOf("none", "own", "all"), {
     default: "own",
-    meaning:
-      "Whose numbers are below `$SYS/broker/`, every ten seconds: the tenant's, or the whole broker's",
+    meaning: "Whose numbers are below `$SYS/broker/`, every ten seconds: the tenant's, or the whole broker's",
     applies: "live"
   }),
   tracePropagation: setting(oneOf("inject", "forward", "strip"), {
