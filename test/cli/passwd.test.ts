@@ -115,7 +115,8 @@ describe.skipIf(isSkipped())("as processes", () => {
     const content = {
       listeners: { tcp: { port: 0, host: "127.0.0.1" } },
       authentication: { methods: ["password-file"], anonymous: "never" },
-      storage: { kind: "memory" }
+      storage: { kind: "memory" },
+      metrics: { enabled: false }
     }
     writeFileSync(config, JSON.stringify(content))
     const broker = heddle("--config", config)

@@ -31,6 +31,7 @@ export class BrokerProcess {
       listeners: { tcp: { host: "127.0.0.1", port: 0 }, ws: { enabled: false } },
       storage: { path: databaseDirectory(directory) },
       session: { durability: level, queueMessagesMax: 1_000_000, queueBytesMax: 1_000_000_000 },
+      metrics: { enabled: false },
       log: { level: "warning" }
     }
     mkdirSync(directory, { recursive: true })
