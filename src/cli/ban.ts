@@ -6,7 +6,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { jsonOption, print, type Target } from "./control.ts"
+import { Done, jsonOption, print, type Target } from "./control.ts"
 import { secondsOf } from "./duration.ts"
 import { table } from "./table.ts"
 
@@ -31,8 +31,6 @@ const subjectOf = (given: SubjectOptions) => ({
   user: Option.getOrUndefined(given.user),
   address: Option.getOrUndefined(given.address)
 })
-
-const Done = Schema.Struct({})
 
 export const banCommand = <R>(target: Target<R>) =>
   Command.make("ban").pipe(

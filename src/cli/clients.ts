@@ -9,7 +9,7 @@ import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import { explanationText } from "../explain/Explanation.ts"
 import { DEFAULT_TENANT } from "../tenant/TenantDirectory.ts"
-import { jsonOption, print, type Target } from "./control.ts"
+import { Done, jsonOption, print, type Target } from "./control.ts"
 import { table } from "./table.ts"
 
 export const tenantOption = Options.text("tenant").pipe(
@@ -77,8 +77,6 @@ const clientsText = ({ clients }: typeof Listing.Type): string =>
           String(each.subscriptions)
         ])
       )
-
-const Done = Schema.Struct({})
 
 const clientArgument = Args.text({ name: "client" }).pipe(Args.withDescription("The client identifier"))
 

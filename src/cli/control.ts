@@ -141,6 +141,9 @@ export const targetOf = <R>({ load, option }: ConfigAccess<R>): SocketTarget<R> 
   }
 }
 
+/** The answer of a route that has nothing to tell. */
+export const Done = Schema.Struct({})
+
 export const jsonOption = Options.boolean("json").pipe(Options.withDescription("Print JSON"))
 
 /** The answer as JSON, or as the text says it. */

@@ -6,7 +6,7 @@ import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
-import { jsonOption, print, type Target } from "./control.ts"
+import { Done, jsonOption, print, type Target } from "./control.ts"
 import { secondsOf } from "./duration.ts"
 import { table } from "./table.ts"
 
@@ -37,8 +37,6 @@ export const sampleCommand = <R>(target: Target<R>) =>
     ),
     Command.withSubcommands([setCommand(target), listCommand(target), clearCommand(target)])
   )
-
-const Done = Schema.Struct({})
 
 const setCommand = <R>({ broker, config }: Target<R>) =>
   Command.make(

@@ -15,8 +15,8 @@ import {
   text,
   wordsOf
 } from "../values/Key.ts"
-
 import { parseDuration } from "../values/Units.ts"
+import { calloutKeys, calloutRest, yesTtl } from "./calloutKeys.ts"
 
 /** A text that may be empty, which turns off what it is for. */
 const optional = (allowed: string, pattern: RegExp = /^/) => text(`${allowed}, or ""`, pattern)
@@ -95,23 +95,13 @@ const Jwt = Schema.Struct({
 })
 
 const Http = Schema.Struct({
-  url: describe(
-    optionalUrl,
+  ...calloutKeys(
     "The service that knows clients: what they present is sent there by POST, as JSON",
-    ""
+    "5s",
+    "clients beyond that are told that the server is busy"
   ),
-  authorization: describe(secretOrNone("a text"), "The header Authorization of each call", ""),
-  timeout: describe(duration(10, 600_000), "What a call may take", "5s"),
-  concurrency: describe(
-    integer(1, 100_000),
-    "Calls under way at a time; clients beyond that are told that the server is busy",
-    256
-  ),
-  acceptedTtl: describe(duration(0, 86_400_000), "How long a yes is kept and not asked for again", "1m"),
-  refusedTtl: describe(duration(0, 86_400_000), "How long a no is kept", "5s"),
-  cacheSize: describe(integer(1, 10_000_000), "Answers that are kept", 100_000),
-  failures: describe(integer(1, 1_000_000), "Failures in a row after which the service is left alone", 5),
-  rest: describe(duration(1, 3_600_000), "How long it is left alone before it is tried again", "10s")
+  acceptedTtl: yesTtl,
+  ...calloutRest
 })
 
 const fieldAllowed = "cn, dns, uri, email, fingerprint or an attribute of the subject such as subject.O"

@@ -1,26 +1,17 @@
 /** The `authorization` section: what clients may do, by files of rules and by a service that is asked. */
 
 import * as Schema from "effect/Schema"
-import { describe, duration, integer, oneOf, optionalUrl, secretOrNone, text, texts } from "../values/Key.ts"
+import { describe, oneOf, text, texts } from "../values/Key.ts"
+import { calloutKeys, calloutRest, yesTtl } from "./calloutKeys.ts"
 
 const Http = Schema.Struct({
-  url: describe(
-    optionalUrl,
+  ...calloutKeys(
     "The service that is asked what a client may do: each action is sent there by POST, as JSON",
-    ""
+    "2s",
+    "what is asked beyond that is refused"
   ),
-  authorization: describe(secretOrNone("a text"), "The header Authorization of each call", ""),
-  timeout: describe(duration(10, 600_000), "What a call may take", "2s"),
-  concurrency: describe(
-    integer(1, 100_000),
-    "Calls under way at a time; what is asked beyond that is refused",
-    256
-  ),
-  allowedTtl: describe(duration(0, 86_400_000), "How long a yes is kept and not asked for again", "1m"),
-  refusedTtl: describe(duration(0, 86_400_000), "How long a no is kept", "5s"),
-  cacheSize: describe(integer(1, 10_000_000), "Answers that are kept", 100_000),
-  failures: describe(integer(1, 1_000_000), "Failures in a row after which the service is left alone", 5),
-  rest: describe(duration(1, 3_600_000), "How long it is left alone before it is tried again", "10s")
+  allowedTtl: yesTtl,
+  ...calloutRest
 })
 
 export const Authorization = Schema.Struct({

@@ -1,10 +1,10 @@
 /** What a tenant has used: of its windows so far, and by the ledger since some instant. */
 
-import type { UsageRow } from "../storage/UsageStore.ts"
+import { nothingUsed, type UsageNumbers, type UsageRow } from "../storage/UsageStore.ts"
 import type { WindowState } from "../tenant/quota/Windows.ts"
 
 /** Sums, but for peaks, of which the highest counts. */
-export interface UsageTotal extends Omit<UsageRow, "tenant" | "hourMs" | "writer"> {
+export interface UsageTotal extends UsageNumbers {
   /** Rows of the ledger that went in. */
   readonly hours: number
 }
@@ -19,19 +19,7 @@ export interface TenantUsage {
   readonly total: UsageTotal
 }
 
-export const noUsage: UsageTotal = {
-  hours: 0,
-  messagesIn: 0,
-  bytesIn: 0,
-  messagesOut: 0,
-  bytesOut: 0,
-  connects: 0,
-  connectionMs: 0,
-  connectionsPeak: 0,
-  sessionsPeak: 0,
-  storedBytesPeak: 0,
-  retainedMessagesPeak: 0
-}
+export const noUsage: UsageTotal = { ...nothingUsed, hours: 0 }
 
 export const addUsage = (total: UsageTotal, row: UsageRow): UsageTotal => ({
   hours: total.hours + 1,

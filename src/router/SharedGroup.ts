@@ -87,7 +87,7 @@ export class SharedGroup {
     const first = this.choose(publication)
     if (first === undefined) return false
     if (first.subscriber.deliver(publication, first.options)) return true
-    // The chosen one's mailbox is full: any other live one will do.
+    // The chosen one's mailbox is full; another live one's will do.
     for (const member of this.members) {
       if (member === first || !member.subscriber.isConnected) continue
       if (member.subscriber.deliver(publication, member.options)) return true

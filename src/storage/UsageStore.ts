@@ -30,6 +30,22 @@ export interface UsageRow {
   readonly retainedMessagesPeak: number
 }
 
+/** What a row tells. */
+export type UsageNumbers = Omit<UsageRow, "tenant" | "hourMs" | "writer">
+
+export const nothingUsed: UsageNumbers = {
+  messagesIn: 0,
+  bytesIn: 0,
+  messagesOut: 0,
+  bytesOut: 0,
+  connects: 0,
+  connectionMs: 0,
+  connectionsPeak: 0,
+  sessionsPeak: 0,
+  storedBytesPeak: 0,
+  retainedMessagesPeak: 0
+}
+
 export interface UsageSpan {
   /** Only this tenant's. */
   readonly tenant?: string | undefined

@@ -16,8 +16,8 @@ export interface UpgradeRules {
   /** Paths that are MQTT end points, such as `/mqtt`. The query is ignored. */
   readonly paths: ReadonlyArray<string>
   /**
-   * Origins of web pages that may connect, such as `https://example.org`. Undefined: any. No Origin at all:
-   * not a page.
+   * Origins of web pages that may connect, such as `https://example.org`. Undefined admits all.
+   * Who sends no Origin is no page.
    */
   readonly origins?: ReadonlyArray<string> | undefined
 }

@@ -10,25 +10,12 @@
  * Pure: instants come in.
  */
 
-import type { UsageRow } from "../../storage/UsageStore.ts"
+import { nothingUsed, type UsageNumbers, type UsageRow } from "../../storage/UsageStore.ts"
 import { Counters } from "../../telemetry/Counters.ts"
 
 const HOUR_MS = 3_600_000
 
-type Totals = { -readonly [Key in Exclude<keyof UsageRow, "tenant" | "hourMs" | "writer">]: UsageRow[Key] }
-
-const empty = (): Totals => ({
-  messagesIn: 0,
-  bytesIn: 0,
-  messagesOut: 0,
-  bytesOut: 0,
-  connects: 0,
-  connectionMs: 0,
-  connectionsPeak: 0,
-  sessionsPeak: 0,
-  storedBytesPeak: 0,
-  retainedMessagesPeak: 0
-})
+type Totals = { -readonly [Key in keyof UsageNumbers]: UsageNumbers[Key] }
 
 type Flow = "messagesIn" | "bytesIn" | "messagesOut" | "bytesOut" | "connects"
 
@@ -45,7 +32,7 @@ const flowsOf = (counters: Readonly<Counters>): Readonly<Record<Flow, number>> =
 
 export class UsageTally {
   private hourMs: number
-  private totals = empty()
+  private totals: Totals = { ...nothingUsed }
   private isChanged = false
   private read: Readonly<Record<Flow, number>> = flowsOf(new Counters())
   private connections = 0
@@ -105,7 +92,7 @@ export class UsageTally {
 
   private begin(hourMs: number): void {
     this.hourMs = hourMs
-    this.totals = empty()
+    this.totals = { ...nothingUsed }
     this.isChanged = false
     this.counters.connectionsPeak = this.counters.connections
     this.counters.sessionsPeak = this.counters.sessions
